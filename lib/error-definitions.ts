@@ -55,7 +55,7 @@ export const errorDefinitions = {
   UNDO_EMAIL_CHANGE_EMAIL_TAKEN: {
     statusCode: 400,
     message:
-      'Another user has the previous e-mail now. Reset the password of that user, give it another e-mail, and use the link again.'
+      'Another account has the previous e-mail now. Reset its password, give it another e-mail, and use the link again.'
   },
   LOGIN_PENDING: {
     statusCode: 403,

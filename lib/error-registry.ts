@@ -77,29 +77,29 @@ function withDetail (word: string, definition: ErrorDefinition): ErrorDefinition
 }
 
 function checkDefinitions (option: string, definitions: unknown): void {
-  if (!isObject(definitions)) throw invalid(option, 'must be an object with a definition for each code')
+  if (!isObject(definitions)) throw invalidError(option, 'must be an object with a definition for each code')
   for (const [word, definition] of Object.entries(definitions)) checkDefinition(option, word, definition)
 }
 
 function checkDefinition (option: string, word: string, definition: unknown): void {
   if (!WORD.test(word) || word.length > MAX_WORD_LENGTH) {
-    throw invalid(option, `has the code "${word}"; codes have upper-case letters, digits and "_", without FST_USERS_`)
+    throw invalidError(option, `has the code "${word}"; codes have upper-case letters, digits and "_", without FST_USERS_`)
   }
-  if (word.startsWith('FST_')) throw invalid(option, `has the code "${word}"; the prefix is added to it`)
-  if (FASTIFY_WORDS.includes(word)) throw invalid(option, `has the code "${word}", which stands for an error of Fastify`)
-  if (!isObject(definition)) throw invalid(`${option}.${word}`, 'must be an object with statusCode and message')
+  if (word.startsWith('FST_')) throw invalidError(option, `has the code "${word}"; the prefix is added to it`)
+  if (FASTIFY_WORDS.includes(word)) throw invalidError(option, `has the code "${word}", which stands for an error of Fastify`)
+  if (!isObject(definition)) throw invalidError(`${option}.${word}`, 'must be an object with statusCode and message')
   const unknown = Object.keys(definition).find((key) => !Object.hasOwn(KEYS, key))
-  if (unknown !== undefined) throw invalid(`${option}.${word}`, `has no property "${unknown}"`)
+  if (unknown !== undefined) throw invalidError(`${option}.${word}`, `has no property "${unknown}"`)
   const { statusCode, message, detail } = definition
   if (!Number.isInteger(statusCode) || Number(statusCode) < 400 || Number(statusCode) > 599) {
-    throw invalid(`${option}.${word}.statusCode`, 'must be an integer from 400 to 599')
+    throw invalidError(`${option}.${word}.statusCode`, 'must be a whole number from 400 to 599')
   }
   if (typeof message !== 'string' || message.trim() === '') {
-    throw invalid(`${option}.${word}.message`, 'must be a text')
+    throw invalidError(`${option}.${word}.message`, 'must be a text')
   }
-  if (detail !== undefined && typeof detail !== 'string') throw invalid(`${option}.${word}.detail`, 'must be a text')
+  if (detail !== undefined && typeof detail !== 'string') throw invalidError(`${option}.${word}.detail`, 'must be a text')
 }
 
-function invalid (option: string, reason: string): Error {
+function invalidError (option: string, reason: string): Error {
   return FST_USERS_INVALID_OPTION([option, reason])
 }

@@ -11,7 +11,7 @@ export function tenantStore (adapter: DatabaseAdapter, tenant: string): Database
   const wrap = (inner: DatabaseAdapter): DatabaseAdapter => tenantStore(inner, tenant)
   const models = new WeakMap<Model, Model>()
 
-  function own (model: Model): Model {
+  function ownModel (model: Model): Model {
     const known = models.get(model)
     if (known !== undefined) return known
     const made = tenantModel(tenant, model)
@@ -22,20 +22,20 @@ export function tenantStore (adapter: DatabaseAdapter, tenant: string): Database
   const { createAll, findWithUser, within, close } = adapter
   return {
     define: (model) => {
-      adapter.define(own(model))
+      adapter.define(ownModel(model))
     },
     open: () => adapter.open(),
-    create: (model, row) => adapter.create(own(model), row),
+    create: (model, row) => adapter.create(ownModel(model), row),
     ...(createAll === undefined
       ? {}
-      : { createAll: (rows) => createAll.call(adapter, rows.map(([model, row]): NewRow => [own(model), row])) }),
-    findOne: (model, where) => adapter.findOne(own(model), where),
-    findMany: (model, where, options) => adapter.findMany(own(model), where, options),
-    update: (model, where, changes) => adapter.update(own(model), where, changes),
-    delete: (model, where) => adapter.delete(own(model), where),
+      : { createAll: (rows) => createAll.call(adapter, rows.map(([model, row]): NewRow => [ownModel(model), row])) }),
+    findOne: (model, where) => adapter.findOne(ownModel(model), where),
+    findMany: (model, where, options) => adapter.findMany(ownModel(model), where, options),
+    update: (model, where, changes) => adapter.update(ownModel(model), where, changes),
+    delete: (model, where) => adapter.delete(ownModel(model), where),
     ...(findWithUser === undefined
       ? {}
-      : { findWithUser: (model, where) => findWithUser.call(adapter, own(model), where) }),
+      : { findWithUser: (model, where) => findWithUser.call(adapter, ownModel(model), where) }),
     ...(within === undefined ? {} : { within: (transaction) => wrap(within.call(adapter, transaction)) }),
     ...(close === undefined ? {} : { close: () => close.call(adapter) })
   }

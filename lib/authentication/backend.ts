@@ -26,10 +26,10 @@ export async function createBackend (
   })
   const { transport: createdTransport, strategy: createdStrategy } = received
   if (typeof createdTransport?.extractToken !== 'function' || typeof createdTransport.sendLogin !== 'function') {
-    throw incomplete(name, 'transport', 'extractToken and sendLogin')
+    throw incompletePart(name, 'transport', 'extractToken and sendLogin')
   }
   if (typeof createdStrategy?.readToken !== 'function' || typeof createdStrategy.writeToken !== 'function') {
-    throw incomplete(name, 'strategy', 'readToken and writeToken')
+    throw incompletePart(name, 'strategy', 'readToken and writeToken')
   }
   return {
     name,
@@ -40,6 +40,6 @@ export async function createBackend (
   }
 }
 
-function incomplete (name: string, part: string, methods: string): Error {
+function incompletePart (name: string, part: string, methods: string): Error {
   return FST_USERS_INVALID_OPTION([`backends["${name}"].${part}`, `setup() must return an object with the methods ${methods}`])
 }

@@ -67,7 +67,7 @@ function startWatch (
     clearTimeout(timer)
     timer = setTimeout(() => {
       runCheck().catch((error: unknown) => {
-        request.log.error({ err: error }, 'fastify-users: the end of a watched session failed')
+        request.log.error({ err: error }, 'fastify-users: the callback of watchSession failed')
       })
     }, delayMs)
     timer.unref()
@@ -102,7 +102,7 @@ function startWatch (
     try {
       onEnded(reason)
     } catch (error) {
-      request.log.error({ err: error }, 'fastify-users: the end of a watched session failed')
+      request.log.error({ err: error }, 'fastify-users: the callback of watchSession failed')
     }
   }
 

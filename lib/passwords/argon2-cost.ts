@@ -62,15 +62,15 @@ export function resolveCost (options: Argon2Options): Argon2Cost {
 
 function checkStrength ({ memoryCost, timeCost }: Argon2Cost, insecureFastHashing: boolean): void {
   if (typeof insecureFastHashing !== 'boolean') {
-    throw FST_USERS_INVALID_OPTION(['insecureFastHashing', 'must be true or false.'])
+    throw FST_USERS_INVALID_OPTION(['insecureFastHashing', 'must be true or false'])
   }
   if (insecureFastHashing && process.env.NODE_ENV === 'production') {
-    throw FST_USERS_INVALID_OPTION(['insecureFastHashing', 'is for tests and is refused when NODE_ENV is production.'])
+    throw FST_USERS_INVALID_OPTION(['insecureFastHashing', 'must not be set when NODE_ENV is production'])
   }
   if (!insecureFastHashing && !OWASP_MINIMUM.some(([memory, time]) => memoryCost >= memory && timeCost >= time)) {
     throw FST_USERS_INVALID_OPTION([
       'memoryCost',
-      `${memoryCost} KiB with timeCost ${timeCost} is below OWASP's minimum; raise memoryCost or timeCost.`
+      `${memoryCost} KiB with timeCost ${timeCost} is below OWASP's minimum; raise memoryCost or timeCost`
     ])
   }
 }

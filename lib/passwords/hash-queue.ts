@@ -126,10 +126,10 @@ function createBackgroundQueue (
   }
 }
 
-/** Throws `FST_USERS_INVALID_OPTION` for a value that is not an integer from `minimum` to `maximum`. */
+/** Throws `FST_USERS_INVALID_OPTION` for a value that is not a whole number from `minimum` to `maximum`. */
 export function checkInteger (name: string, value: number, minimum: number, maximum: number): void {
   if (!Number.isInteger(value) || value < minimum || value > maximum) {
-    throw FST_USERS_INVALID_OPTION([name, `must be an integer from ${minimum} to ${maximum}.`])
+    throw FST_USERS_INVALID_OPTION([name, `must be a whole number from ${minimum} to ${maximum}`])
   }
 }
 

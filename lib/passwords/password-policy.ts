@@ -187,7 +187,7 @@ function readMinimumLength ({ preset, minimumLength }: PasswordPolicyOptions): n
     'passwordPolicy.minimumLength',
     minimumLength ?? least,
     isLength,
-    `must be an integer from ${least} to ${MAX_MINIMUM_LENGTH}`
+    `must be a whole number from ${least} to ${MAX_MINIMUM_LENGTH}`
   )
 }
 

@@ -80,7 +80,7 @@ function bcryptCosts (rounds: number): number[] {
 }
 
 function checkFormats (formats: unknown): void {
-  if (!Array.isArray(formats)) throw FST_USERS_INVALID_OPTION(['storedFormats', 'must be a list of formats.'])
+  if (!Array.isArray(formats)) throw FST_USERS_INVALID_OPTION(['storedFormats', 'must be a list of formats'])
   for (const [i, format] of (formats as readonly unknown[]).entries()) checkFormat(`storedFormats[${i}].`, format)
 }
 
@@ -88,7 +88,7 @@ function checkFormat (path: string, format: unknown): void {
   // callers in plain JavaScript may pass any value
   const { algorithm, ...given } = Object(format) as { algorithm?: unknown } & Record<string, unknown>
   if (!ALGORITHMS.includes(String(algorithm))) {
-    throw FST_USERS_INVALID_OPTION([`${path}algorithm`, `must be one of ${ALGORITHMS.join(', ')}.`])
+    throw FST_USERS_INVALID_OPTION([`${path}algorithm`, `must be one of ${ALGORITHMS.join(', ')}`])
   }
   const keys = algorithm === 'bcrypt' ? KEYS.bcrypt : KEYS.argon2
   const unknown = Object.keys(given).find((key) => !keys.includes(key))

@@ -45,7 +45,7 @@ function addListRoute (scope: FastifyInstance, { users, settings }: Options): vo
     },
     onRequest: [superuser, createTargetLoader(users, settings)],
     exposeHeadRoute: false
-  }, async (request) => (await users.secondFactors(targetOf(request).id)).map(shown))
+  }, async (request) => (await users.secondFactors(targetOf(request).id)).map(toSecondFactorRead))
 }
 
 function addRemoveRoutes (scope: FastifyInstance, { users, settings, names }: Options): void {
@@ -94,7 +94,7 @@ function describe (settings: Settings, operation: string, summary: string): obje
   return describeRoute(settings, { tags: ['users'], operation, summary })
 }
 
-function shown ({ name, label, createdAt, lastUsedAt }: UserSecondFactor): SecondFactorRead {
+function toSecondFactorRead ({ name, label, createdAt, lastUsedAt }: UserSecondFactor): SecondFactorRead {
   return {
     name,
     label,

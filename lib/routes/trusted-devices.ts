@@ -83,7 +83,7 @@ function addListRoute (
     },
     onRequest,
     exposeHeadRoute: false
-  }, async (request) => (await users.trustedDevices(userOf(request), { request })).map(shown))
+  }, async (request) => (await users.trustedDevices(userOf(request), { request })).map(toTrustedDeviceRead))
 }
 
 function addEndRoutes (
@@ -131,7 +131,8 @@ function paramsOf (path: string): FastifySchema {
   return { params: Type.Object(Object.fromEntries(names.map((name) => [name, Type.String({ maxLength: 256 })]))) }
 }
 
-function shown ({ id, createdAt, lastUsedAt, expiresAt, userAgent, isCurrent }: TrustedDevice): TrustedDeviceRead {
+function toTrustedDeviceRead (device: TrustedDevice): TrustedDeviceRead {
+  const { id, createdAt, lastUsedAt, expiresAt, userAgent, isCurrent } = device
   return {
     id,
     created_at: createdAt.toISOString(),

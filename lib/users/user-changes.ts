@@ -50,7 +50,7 @@ export async function writeChanges (rules: Rules, row: UserRow, changes: Changes
       rules,
       row,
       () => writeFor(rules, row, all, author),
-      () => rules.rows.update({ id: row.id }, before(row, all))
+      () => rules.rows.update({ id: row.id }, valuesBefore(row, all))
     )
     : await writeFor(rules, row, all, author)
   const written = { ...proved, session_stamp: ends ? stamp : (acting.session_stamp ?? null) }
@@ -127,7 +127,7 @@ function sameSessions ({ id, session_stamp: stamp, hashed_password: hash }: User
 }
 
 /** Returns the values that a row had before these changes. */
-function before (row: UserRow, changes: Changes): Changes {
+function valuesBefore (row: UserRow, changes: Changes): Changes {
   const source = row as unknown as Changes // the cast allows access by field name
   return Object.fromEntries(
     Object.keys(changes)

@@ -89,7 +89,7 @@ export function columnText (
   names: ColumnNames = { key: camelCase(field), name }
 ): string {
   const { name: builder, options } = builderOf(database, definition)
-  const start = `${keyText(names.key)}: ${builder}(${[quoted(names.name), options].filter(Boolean).join(', ')})`
+  const start = `${keyText(names.key)}: ${builder}(${[stringLiteral(names.name), options].filter(Boolean).join(', ')})`
   if (field === table.primaryKey.field) {
     return `${start}${databaseMakesId(table) ? identities[database] : '.primaryKey()'}`
   }
@@ -108,13 +108,13 @@ export function constantOf (model: Model): string {
 }
 
 /** Returns text as a JavaScript literal. */
-export function quoted (text: string): string {
+export function stringLiteral (text: string): string {
   return `'${text.replaceAll(/['\\]/g, '\\$&').replaceAll('\n', '\\n')}'`
 }
 
 /** Returns the expression that reads a property. */
 export function propertyText (object: string, key: string): string {
-  return IDENTIFIER.test(key) ? `${object}.${key}` : `${object}[${quoted(key)}]`
+  return IDENTIFIER.test(key) ? `${object}.${key}` : `${object}[${stringLiteral(key)}]`
 }
 
 function referenceText (model: Model): string {
@@ -123,7 +123,7 @@ function referenceText (model: Model): string {
 }
 
 function keyText (key: string): string {
-  return IDENTIFIER.test(key) ? key : quoted(key)
+  return IDENTIFIER.test(key) ? key : stringLiteral(key)
 }
 
 function textBuilder (database: DrizzleDatabase, width: number | undefined): ColumnBuilder {
@@ -134,6 +134,6 @@ function textBuilder (database: DrizzleDatabase, width: number | undefined): Col
 }
 
 function valueText (value: unknown): string {
-  if (typeof value === 'string') return quoted(value)
-  return value instanceof Date ? `new Date(${quoted(value.toISOString())})` : JSON.stringify(value)
+  if (typeof value === 'string') return stringLiteral(value)
+  return value instanceof Date ? `new Date(${stringLiteral(value.toISOString())})` : JSON.stringify(value)
 }

@@ -6,7 +6,7 @@ import { postgresDialect } from '../sql/dialects/postgres.js'
 import { sqliteDialect } from '../sql/dialects/sqlite.js'
 import { indexPlans, type IndexPlan } from '../sql/schema.js'
 import { type Column, makeTable, type Table } from '../sql/table.js'
-import { builderOf, columnText, constantOf, type DrizzleDatabase, propertyText, quoted } from './column-text.js'
+import { builderOf, columnText, constantOf, type DrizzleDatabase, propertyText, stringLiteral } from './column-text.js'
 
 const dialects: Record<DrizzleDatabase, Dialect> = {
   postgres: postgresDialect,
@@ -35,7 +35,7 @@ export function drizzleModule (database: DrizzleDatabase, models: readonly Model
   ])
   return [
     ...(plans.some(({ lower }) => lower) ? ["import { sql } from 'drizzle-orm'"] : []),
-    `import { ${[...names].toSorted().join(', ')} } from ${quoted(module)}`,
+    `import { ${[...names].toSorted().join(', ')} } from ${stringLiteral(module)}`,
     ...definitions.map((definition) => `\n${definition}`)
   ].join('\n')
 }
@@ -48,10 +48,10 @@ export function drizzleDefinition (database: DrizzleDatabase, model: Model, mode
   if (database === 'mysql') lines.push(...loweredColumns(table, plans).map(loweredText))
   const indexes = plans.map(({ name, unique, fields, lower }) => {
     const keys = fields.map((field) => keyText(database, table, field, lower)).join(', ')
-    return `${unique ? 'uniqueIndex' : 'index'}(${quoted(name)}).on(${keys})`
+    return `${unique ? 'uniqueIndex' : 'index'}(${stringLiteral(name)}).on(${keys})`
   })
   const end = indexes.length === 0 ? ')' : `, (t) => [\n${indented(indexes)}\n])`
-  const opening = `${constantOf(model)} = ${packages[database].table}(${quoted(table.name)}`
+  const opening = `${constantOf(model)} = ${packages[database].table}(${stringLiteral(table.name)}`
   return `export const ${opening}, {\n${indented(lines)}\n}${end}`
 }
 
@@ -72,7 +72,7 @@ function loweredColumns ({ columns }: Table, plans: readonly IndexPlan[]): reado
 function loweredText ({ field, name, sql, definition: { maxLength = MOST_WIDTH } }: Column): string {
   const expression = JSON.stringify(mysqlDialect.lower(sql))
   const column = mysqlDialect.lowerColumn?.name(name) ?? ''
-  const type = `varbinary(${quoted(column)}, { length: ${maxLength * 4} })`
+  const type = `varbinary(${stringLiteral(column)}, { length: ${maxLength * 4} })`
   return `${camelCase(loweredField(field))}: ${type}.generatedAlwaysAs(sql.raw(${expression}), { mode: 'stored' })`
 }
 

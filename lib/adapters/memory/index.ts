@@ -64,7 +64,7 @@ class MemoryAdapter implements DatabaseAdapter {
     if (table.column(sort).field.type === 'json') {
       throw invalidArgument(model.name, sort, 'is a json field, which has no order')
     }
-    if (!Number.isSafeInteger(limit) || limit < 0) throw invalidArgument(model.name, '', '`limit` must be an integer')
+    if (!Number.isSafeInteger(limit) || limit < 0) throw invalidArgument(model.name, '', '`limit` must be a whole number')
     const compare = (one: Row, other: Row): number =>
       compareKeys(keyOf(one[sort], false), keyOf(other[sort], false)) ||
       compareKeys(keyOf(one[primaryKey], false), keyOf(other[primaryKey], false))

@@ -102,7 +102,7 @@ export function readPage (layout: Layout, { limit, order, after }: FindManyOptio
   if (sort.definition.type === 'json') {
     throw invalidArgument(model.name, sort.field, 'is a json field, which has no order')
   }
-  if (!Number.isSafeInteger(limit) || limit < 0) throw invalidArgument(model.name, '', '`limit` must be an integer')
+  if (!Number.isSafeInteger(limit) || limit < 0) throw invalidArgument(model.name, '', '`limit` must be a whole number')
   const page = {
     sort: { [sort.path]: 1 as const, [primaryKey.path]: 1 as const },
     limit,

@@ -84,7 +84,7 @@ function listenOn (pool: PgChannelPool, name: string, listener: CacheChannelList
           drop(client, error)
         })
       }
-    }, lose)
+    }, reconnectLater)
   }
 
   async function listen (client: PgChannelClient): Promise<void> {
@@ -109,10 +109,10 @@ function listenOn (pool: PgChannelPool, name: string, listener: CacheChannelList
     if (client !== current) return
     current = undefined
     client.release(true)
-    lose(reason)
+    reconnectLater(reason)
   }
 
-  function lose (reason: unknown): void {
+  function reconnectLater (reason: unknown): void {
     if (isClosed) return
     listener.onLost(reason)
     timer = setTimeout(connect, delay)

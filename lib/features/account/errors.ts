@@ -4,7 +4,7 @@ declare module '../../contracts/errors.js' {
   interface UsersErrorCodes extends ErrorCodesOf<typeof accountErrors> {}
 }
 
-/** Errors of the feature. */
+/** Errors of `account()`. */
 export const accountErrors = defineErrors({
   UNDO_DELETION_BAD_TOKEN: {
     statusCode: 400,

@@ -4,7 +4,7 @@ declare module '../../contracts/errors.js' {
   interface UsersErrorCodes extends ErrorCodesOf<typeof apiKeyErrors> {}
 }
 
-/** Errors of the feature. */
+/** Errors of `apiKeys()`. */
 export const apiKeyErrors = defineErrors({
   API_KEY_NOT_FOUND: {
     statusCode: 404,

@@ -116,15 +116,15 @@ function newKey (
 ): { row: Row & { id: string; scopes: string }; key: string } {
   checkName(name)
   const unknown = scopes.find((scope) => !known.includes(scope))
-  if (unknown !== undefined) throw invalid(`the scope "${unknown}" does not exist`)
-  if (scopes.join(' ').length > SCOPES_MAX_LENGTH) throw invalid('it has too many scopes')
+  if (unknown !== undefined) throw invalidKeyValue(`the scope "${unknown}" does not exist`)
+  if (scopes.join(' ').length > SCOPES_MAX_LENGTH) throw invalidKeyValue('it has too many scopes')
   const range = findInvalidRange(ranges)
-  if (range !== null) throw invalid(`"${range}" is not an IP address or a CIDR range`)
-  if (ranges.join(' ').length > RANGES_MAX_LENGTH) throw invalid('it has too many IP ranges')
+  if (range !== null) throw invalidKeyValue(`"${range}" is not an IP address or a CIDR range`)
+  if (ranges.join(' ').length > RANGES_MAX_LENGTH) throw invalidKeyValue('it has too many IP ranges')
   const latest = maxLifetimeSeconds === null ? null : new Date(now + maxLifetimeSeconds * 1000)
-  if (expiresAt !== null && !(expiresAt.getTime() > now)) throw invalid('`expires_at` is not in the future')
+  if (expiresAt !== null && !(expiresAt.getTime() > now)) throw invalidKeyValue('`expires_at` is not in the future')
   if (latest !== null && expiresAt !== null && expiresAt > latest) {
-    throw invalid(`it would expire after ${latest.toISOString()}`)
+    throw invalidKeyValue(`it would expire after ${latest.toISOString()}`)
   }
   const { id, key } = format.generate()
   const row = {
@@ -143,10 +143,10 @@ function newKey (
 
 function checkName (name: string): void {
   const isValid = typeof name === 'string' && name.trim() !== '' && name.length <= NAME_MAX_LENGTH && name.isWellFormed()
-  if (!isValid) throw invalid(`the name must have 1 to ${NAME_MAX_LENGTH} characters`)
+  if (!isValid) throw invalidKeyValue(`the name must have 1 to ${NAME_MAX_LENGTH} characters`)
 }
 
-function invalid (reason: string): Error {
+function invalidKeyValue (reason: string): Error {
   return FST_USERS_API_KEY_INVALID([reason])
 }
 

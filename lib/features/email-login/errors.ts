@@ -4,7 +4,7 @@ declare module '../../contracts/errors.js' {
   interface UsersErrorCodes extends ErrorCodesOf<typeof emailLoginErrors> {}
 }
 
-/** Errors of the feature. */
+/** Errors of `emailLogin()`. */
 export const emailLoginErrors = defineErrors({
   EMAIL_LOGIN_INVALID: {
     statusCode: 400,

@@ -210,7 +210,7 @@ function readProviders (providers: unknown): readonly Provider[] {
     if (kind !== 'provider' || typeof name !== 'string' || !PROVIDER_NAME.test(name)) {
       throw FST_USERS_INVALID_OPTION([
         'oauth.providers',
-        'contains a value that is no provider; use functions such as google({ clientId, clientSecret })'
+        'contains a value that is not a provider; use functions such as google({ clientId, clientSecret })'
       ])
     }
     if (names.has(name)) {

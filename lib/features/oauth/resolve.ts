@@ -41,7 +41,7 @@ const PAUSE_MS = 20
 export async function resolveUser (rules: AccountRules, identity: Identity, call: CallContext): Promise<UserRow> {
   const email = checkIdentity(identity)
   for (let left = ATTEMPTS; left > 0; left--) {
-    const row = await decide(rules, identity, email, call, left === 1)
+    const row = await resolveOnce(rules, identity, email, call, left === 1)
     if (row !== null) return row
     await sleep(PAUSE_MS * Math.random())
   }
@@ -49,12 +49,12 @@ export async function resolveUser (rules: AccountRules, identity: Identity, call
 }
 
 /** Returns null if something changed in the meantime. */
-async function decide (
+async function resolveOnce (
   rules: AccountRules,
   identity: Identity,
   givenEmail: string,
   call: CallContext,
-  last: boolean
+  isLast: boolean
 ): Promise<UserRow | null> {
   const {
     kit: { rows, settings },
@@ -67,7 +67,7 @@ async function decide (
   const existing = await rows.getByEmail(email)
   if (!settings.revealExistingAccounts && !isProven(identity)) throw refuseUnproven(rules, existing, call)
   if (existing === null) return await create(rules, identity, email, call)
-  if (!last && (await isBeingCreated(rules, existing, identity))) return null
+  if (!isLast && (await isBeingCreated(rules, existing, identity))) return null
   return await associate(rules, existing, identity, call)
 }
 
@@ -192,12 +192,12 @@ async function create (
     return row
   } catch (error) {
     if (hasErrorCode(error, 'FST_USERS_REGISTER_USER_ALREADY_EXISTS')) return null
-    throw hasErrorCode(error, 'FST_USERS_INVALID_USER') ? incomplete(error) : error
+    throw hasErrorCode(error, 'FST_USERS_INVALID_USER') ? incompleteProfile(error) : error
   }
 }
 
 /** Returns the error that lists the missing and invalid fields of a profile. */
-function incomplete (error: unknown): Error {
+function incompleteProfile (error: unknown): Error {
   const problems = (error as { detail: { path: string; message: string }[] }).detail // the detail of INVALID_USER
   const text = problems.map(({ path, message }) => `${path} ${message}`).join('; ')
   return FST_USERS_OAUTH_PROFILE_INCOMPLETE([text], { detail: { code: 'OAUTH_PROFILE_INCOMPLETE', reason: problems } })

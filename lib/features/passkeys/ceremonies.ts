@@ -101,7 +101,7 @@ export async function acceptAssertion (
   const { kit, party, library } = ceremonies
   const handle = response.response.userHandle ?? null
   const isOwned = handle === null || handle === '' ? !requiresHandle : handle === row.user_handle
-  if (!isOwned) throw refused(kit, 'The user handle is missing or belongs to another user')
+  if (!isOwned) throw logRefusal(kit, 'The user handle is missing or belongs to another user')
   const expected = { party, challenge, requiresVerification }
   const assertion = acceptedValue(kit, await verifyAssertion(library, response, row, expected))
   if (!(await ceremonies.rows.recordUse(row, assertion))) await reportClone(ceremonies, row, user, call)
@@ -123,22 +123,22 @@ async function reportClone (
   const refuses = settings.whenCloned === 'refuse'
   const owner = { id: row.user_id as UserId }
   const now = await rows.get(owner, row.id)
-  if (now === null) throw refused(kit, 'The passkey was deleted')
+  if (now === null) throw logRefusal(kit, 'The passkey was deleted')
   const user = kit.rows.toUser(userRow)
   const context = contextOf(call)
   kit.audit.emit({ event: 'passkey.clone', outcome: refuses ? 'blocked' : 'success', user, method: 'passkey' }, context)
   await kit.fire('onPasskeyCloned', { user, passkey: toPasskey(now), refused: refuses }, context)
-  if (refuses) throw refused(kit, 'The signature counter did not grow')
-  if (!(await rows.recordTime(row))) throw refused(kit, 'The passkey was deleted')
+  if (refuses) throw logRefusal(kit, 'The signature counter did not grow')
+  if (!(await rows.recordTime(row))) throw logRefusal(kit, 'The passkey was deleted')
 }
 
 function acceptedValue<T> (kit: FeatureKit, verified: Verified<T>): T {
   if (verified.reason === undefined) return verified.value
-  throw refused(kit, verified.reason)
+  throw logRefusal(kit, verified.reason)
 }
 
 /** Logs the reason and returns the error, which is the same for every reason. */
-export function refused ({ log }: Pick<FeatureKit, 'log'>, reason: string): Error {
+export function logRefusal ({ log }: Pick<FeatureKit, 'log'>, reason: string): Error {
   log.info({ reason }, 'fastify-users: a passkey was refused')
   return FST_USERS_PASSKEY_INVALID()
 }

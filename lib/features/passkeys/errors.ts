@@ -4,7 +4,7 @@ declare module '../../contracts/errors.js' {
   interface UsersErrorCodes extends ErrorCodesOf<typeof passkeyErrors> {}
 }
 
-/** Errors of the feature. */
+/** Errors of `passkeys()`. */
 export const passkeyErrors = defineErrors({
   PASSKEY_CHALLENGE_INVALID: {
     statusCode: 400,

@@ -9,7 +9,7 @@ import {
   type UserId,
   type UserRow
 } from '../../feature/index.js'
-import { acceptAssertion, refused, requestOptions, type Ceremonies } from './ceremonies.js'
+import { acceptAssertion, logRefusal, requestOptions, type Ceremonies } from './ceremonies.js'
 import { createChallenges } from './challenges.js'
 import type { PasskeyLogin, RequestOptions } from './schemas.js'
 
@@ -48,7 +48,7 @@ export function createLogins (ceremonies: Ceremonies): PasskeyLogins {
       const browser = cookie === null ? null : (cookie.digestOf(exchange.request) ?? '')
       const { challenge, backend: began } = await challenges.use(ticket, { browser })
       cookie?.clear(exchange.reply)
-      if (began !== backend.name) throw refused(kit, 'The login began at another backend')
+      if (began !== backend.name) throw logRefusal(kit, 'The login began at another backend')
       const owner = await findOwner(ceremonies, credential.id)
       if (owner === null) throw await unknownPasskey(kit, backend, exchange)
       const expected = { challenge, requiresVerification: true, requiresHandle: true }
@@ -80,13 +80,13 @@ async function findOwner (
  * would reveal whether the e-mail was taken.
  */
 function checkNeutral (kit: FeatureKit, user: UserRow): void {
-  if (!kit.settings.revealExistingAccounts && !user.is_verified) throw refused(kit, 'The e-mail is not verified')
+  if (!kit.settings.revealExistingAccounts && !user.is_verified) throw logRefusal(kit, 'The e-mail is not verified')
 }
 
 async function unknownPasskey (kit: FeatureKit, { name: backend }: Backend, context: Exchange): Promise<Error> {
   const entry = { event: 'login', outcome: 'failure', reason: 'PASSKEY_UNKNOWN', backend, method: 'passkey' } as const
   kit.audit.emit(entry, context)
-  return refused(kit, 'No user has this passkey')
+  return logRefusal(kit, 'No user has this passkey')
 }
 
 async function reportFailure (kit: FeatureKit, { name }: Backend, row: UserRow, context: Exchange): Promise<void> {

@@ -5,7 +5,7 @@ import {
   type LoginStep,
   type UserId
 } from '../../feature/index.js'
-import { acceptAssertion, refused, requestOptions, type Ceremonies } from './ceremonies.js'
+import { acceptAssertion, logRefusal, requestOptions, type Ceremonies } from './ceremonies.js'
 import { createChallenges } from './challenges.js'
 import { FST_USERS_PASSKEY_CHALLENGE_INVALID } from './errors.js'
 import { addPasskey, beginFor, type PendingPasskey } from './registration.js'
@@ -60,7 +60,7 @@ function createPasskeyStep (ceremonies: Ceremonies): LoginStep<typeof Answer> {
       const { challenge, user: owner } = await challenges.use(ticketOf(kept))
       if (String(owner) !== String(user.id)) throw FST_USERS_PASSKEY_CHALLENGE_INVALID()
       const row = await rows.ofCredential(credential.id)
-      if (row === null || String(row.user_id) !== String(user.id)) throw refused(kit, 'The passkey belongs to another user')
+      if (row === null || String(row.user_id) !== String(user.id)) throw logRefusal(kit, 'The passkey belongs to another user')
       const expected = { challenge, requiresVerification: mustVerify(methods), requiresHandle: false }
       const assertion = await acceptAssertion(ceremonies, { row, user }, credential, expected, { request, reply })
       return { methods: [methodOf(assertion)] }

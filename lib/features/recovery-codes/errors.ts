@@ -4,7 +4,7 @@ declare module '../../contracts/errors.js' {
   interface UsersErrorCodes extends ErrorCodesOf<typeof recoveryCodeErrors> {}
 }
 
-/** Errors of the feature. */
+/** Errors of `recoveryCodes()`. */
 export const recoveryCodeErrors = defineErrors({
   RECOVERY_CODE_INVALID: {
     statusCode: 400,

@@ -17,7 +17,7 @@ declare module '../../contracts/events.js' {
 /** Names of the events of the feature. */
 export const refreshTokenEvents = ['onRefreshTokenReused'] as const
 
-/** Errors of the feature. */
+/** Errors of `refreshTokens()`. */
 export const refreshTokenErrors = defineErrors({
   REFRESH_TOKEN_INVALID: {
     statusCode: 400,

@@ -4,7 +4,7 @@ declare module '../../contracts/errors.js' {
   interface UsersErrorCodes extends ErrorCodesOf<typeof rolesErrors> {}
 }
 
-/** Errors of the feature. */
+/** Errors of `roles()`. */
 export const rolesErrors = defineErrors({
   OWN_ROLE: {
     statusCode: 403,

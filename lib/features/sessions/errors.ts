@@ -4,7 +4,7 @@ declare module '../../contracts/errors.js' {
   interface UsersErrorCodes extends ErrorCodesOf<typeof sessionsErrors> {}
 }
 
-/** Errors of the feature. */
+/** Errors of `sessions()`. */
 export const sessionsErrors = defineErrors({
   SESSION_NOT_FOUND: {
     statusCode: 404,

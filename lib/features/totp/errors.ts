@@ -4,7 +4,7 @@ declare module '../../contracts/errors.js' {
   interface UsersErrorCodes extends ErrorCodesOf<typeof totpErrors> {}
 }
 
-/** Errors of the feature. */
+/** Errors of `totp()`. */
 export const totpErrors = defineErrors({
   TOTP_CODE_INVALID: {
     statusCode: 400,

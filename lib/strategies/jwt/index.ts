@@ -106,7 +106,7 @@ export function jwtStrategy (options: JwtStrategyOptions = {}): StrategyDefiniti
           const token = codec.sign({ sub: String(row.id), ver: stamp, ...claimsOfSession(session) })
           return { token, lifetimeSeconds, session: asSigned(session, signedTokens.issuedAt) }
         },
-        ...(revocations === null ? {} : endings(revocations, codec))
+        ...(revocations === null ? {} : createDestroyMethods(revocations, codec))
       }
     }
   })
@@ -127,7 +127,10 @@ async function startRevocations (
 }
 
 /** Returns the functions of a strategy that end sessions. */
-function endings (revocations: Revocations, codec: JwtCodec): Pick<Strategy, 'destroyToken' | 'destroySession'> {
+function createDestroyMethods (
+  revocations: Revocations,
+  codec: JwtCodec
+): Pick<Strategy, 'destroyToken' | 'destroySession'> {
   return {
     async destroyToken (token, user) {
       const claims = codec.read(token)
