@@ -53,9 +53,9 @@ export interface Feature<Api = unknown> {
   /** Flags of `authenticate`, by name. The types of their values are added to the interface `GuardFlags`. */
   readonly guardFlags?: Readonly<Record<string, GuardFlag>>
   /**
-   * Backends of the feature that identify the user of a request, such as API keys. Nobody logs in with them: they have
-   * no login and logout routes, and routes that need a session refuse them. A guard accepts them only if its option
-   * `backends` or one of its flags names them.
+   * Backends of the feature that identify the user of a request, such as API keys. They have no login and logout
+   * routes, and routes that need a session refuse them. A guard accepts them only if its option `backends` or one of
+   * its flags names them.
    */
   readonly backends?: readonly FeatureBackend[]
   /** Names of the login steps that `setup` returns. Lower-case letters, digits, `-` and `_`. */
@@ -214,13 +214,12 @@ export interface FeatureKit {
   readActingUser(request: FastifyRequest): Promise<UserRow>
   /**
    * Throws unless the session of the request may make a sensitive change. Does nothing unless `sensitiveChanges` is
-   * `confirm`. The session must be fresh (`reauthentication.maxAgeSeconds`) and, if the user has a second factor, show
-   * two kinds of factors. For a user without a second factor, the current password in the body replaces the fresh
-   * session. `provesFactor`: the caller checks a second factor itself, so the session need not show one.
-   * `inEveryMode`: it is required whatever `sensitiveChanges` is. Throws
-   * `FST_USERS_INSUFFICIENT_USER_AUTHENTICATION`, `FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD` and
-   * `FST_USERS_UNAUTHENTICATED`. If the body of the route has no other fields than the
-   * current password, `stepUpBody` returns its schema and its errors; otherwise add `CONFIRM_ERRORS`.
+   * `confirm` or `inEveryMode` is set. The session must be fresh (`reauthentication.maxAgeSeconds`) and, if the user
+   * has a second factor, show two kinds of factors. For a user without a second factor, the current password in the
+   * body replaces the fresh session. `provesFactor`: the caller checks a second factor itself, so the session need not
+   * show one. Throws `FST_USERS_INSUFFICIENT_USER_AUTHENTICATION`, `FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD` and
+   * `FST_USERS_UNAUTHENTICATED`. If the body of the route has no other fields than the current password, `stepUpBody`
+   * returns its schema and its errors; otherwise add `CONFIRM_ERRORS`.
    */
   requireStepUp(
     request: FastifyRequest,

@@ -1,7 +1,7 @@
 /** Longest word in UTF-16 code units. Longer values of a user are not compared. */
 export const MAX_WORD_LENGTH = 256
 
-/** Shortest word in UTF-16 code units. Shorter ones are no longer than what may be added to a word. */
+/** Shortest word in UTF-16 code units. Shorter words occur in too many passwords. */
 export const MIN_WORD_LENGTH = 3
 
 const MAX_PARTS = 32

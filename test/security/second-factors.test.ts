@@ -11,7 +11,7 @@ import { openJar } from '../helpers/factor-login.js'
 import { terms } from '../helpers/login-features.js'
 import { buildTotpApp, totpFeatures, type Enrolled, type TotpApp } from '../helpers/totp-app.js'
 
-// Known ways around a second factor, each as an attacker uses it who has the password, the mailbox or an old session.
+// Known ways around a second factor, as used by an attacker who has the password, the mailbox or an old session.
 
 const LANCELOT = 'lancelot@camelot.bt'
 const NEW_PASSWORD = 'excalibur-2'

@@ -45,7 +45,7 @@ export interface Engine {
   readonly migration: Pick<Migration, 'dialect' | 'isAtomic'> & { readonly inTransaction: InTransaction }
 }
 
-/** Rows are objects here, and values are read as text, whatever the application's client parses. */
+/** Rows are objects here. Values are read as text, so that the parsers of the application's client have no effect. */
 const postgresEngine = (schema?: string): Engine => ({
   dialect: withNames(postgresIn(schema), asPostgresText),
   isServer: true,

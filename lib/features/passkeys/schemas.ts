@@ -100,7 +100,7 @@ export const RequestOptions = Type.Object(
     challenge: Type.String(),
     timeout: Type.Integer({ description: 'Milliseconds.' }),
     rpId: Type.String(),
-    allowCredentials: Type.Array(Descriptor, { description: 'Empty: any passkey of the service.' }),
+    allowCredentials: Type.Array(Descriptor, { description: 'An empty list allows any passkey of the service.' }),
     userVerification: Type.String({ enum: ['required', 'preferred'] })
   },
   { ...component('PasskeyRequestOptions'), description: 'For PublicKeyCredential.parseRequestOptionsFromJSON.' }

@@ -86,7 +86,7 @@ function addRevokeRoute (scope: FastifyInstance, options: RoutesOptions): void {
       schema: {
         ...describeRoute(settings, {
           ...describe(options, 'revoke', 'End a session by its refresh token'),
-          description: 'Needs no access token, which may have expired. The reply is the same for an unknown token.'
+          description: 'The access token is not needed, because it may have expired. The reply is the same for an unknown token.'
         }),
         ...(cookie === null ? { body: RevokeBody } : {}),
         response: {

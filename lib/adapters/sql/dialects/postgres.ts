@@ -141,7 +141,7 @@ const BASE: Omit<Dialect, 'catalog' | 'referencesSql' | 'checksSql'> = {
   placeholder: (position) => `$${position}`,
   read: (expression, { type }) =>
     type === 'time' ? `round(extract(epoch FROM date_trunc('milliseconds', ${expression})) * 1000)` : expression,
-  // with this cast, a number beyond INTEGER is no error, and an index on an INTEGER column is still used
+  // with this cast, a number beyond INTEGER causes no error, and an index on an INTEGER column is still used
   comparand: (placeholder, field) => (isWhole(field) ? `${placeholder}::bigint` : placeholder),
   lower: (expression) => `lower(${expression}::text COLLATE "C")`,
   binary,

@@ -11,7 +11,7 @@ import { writeAll } from './write-all.js'
 const MAX_NAMED = 500
 /** Acquires the advisory lock for schema changes. Its key is derived from a digest of the package's name. */
 export const LOCK_TABLES = `SELECT pg_advisory_xact_lock(${createHash('sha256').update('fastify-users').digest().readInt32BE()})`
-/** Returns values as the server's text, whatever type parsers the application configured for its own queries. */
+/** Returns values as the text of the server, so that type parsers of the application have no effect. */
 const types = { getTypeParser: () => (value: string) => value }
 
 /** Runs one statement with a time limit. */
