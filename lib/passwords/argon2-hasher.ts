@@ -49,8 +49,9 @@ function isWeaker (stored: ParsedHashOptions, cost: Argon2Cost): boolean {
 }
 
 function parse (hash: string): ParsedHashOptions | null {
+  const { parseOptions } = packages.loadArgon2()
   try {
-    const parsed = packages.parseOptions(hash)
+    const parsed = parseOptions(hash)
     return isAcceptableCost(parsed) ? parsed : null
   } catch {
     return null

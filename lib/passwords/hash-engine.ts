@@ -26,8 +26,9 @@ const ARGON2ID = 2
 
 /** Hash functions of the native libraries, which run outside the event loop. */
 export const nativeHashEngine: HashEngine = {
-  hashArgon2: (password, cost) => packages.hash(password, { ...cost, algorithm: ARGON2ID, outputLen: DIGEST_BYTES }),
-  verifyArgon2: (password, hash) => packages.verify(hash, password),
+  hashArgon2: (password, cost) =>
+    packages.loadArgon2().hash(password, { ...cost, algorithm: ARGON2ID, outputLen: DIGEST_BYTES }),
+  verifyArgon2: (password, hash) => packages.loadArgon2().verify(hash, password),
   async verifyBcrypt (password, hash) {
     const { verify } = await import('@node-rs/bcrypt') // loaded when needed: most applications have no bcrypt hashes
     return await verify(password, hash)

@@ -98,15 +98,18 @@ const FASTIFY_ERRORS: readonly DescribedError[] = [
 function describeErrors (errors: ErrorRegistry, named: ReadonlySet<string>): readonly DescribedError[] {
   const unknown = [...named].find((word) => !errors.has(word) && FASTIFY_ERRORS.every((own) => own.word !== word))
   if (unknown !== undefined) throw FST_USERS_INVALID_OPTION(['errorReplies', `there is no error code ${unknown}`])
-  const defined = [...errors].map(([word, { statusCode, message, detail = word, example }]) => {
-    const usual = message.includes('%s') ? { code: detail, reason: REASON, reasons: REASONS } : detail
-    return {
-      word,
-      code: `FST_USERS_${word}`,
-      statusCode,
-      message: message.replace('%s', REASON),
-      detail: example ?? usual
-    }
-  })
-  return [...defined, ...FASTIFY_ERRORS].filter(({ word }) => named.has(word))
+  const defined = [...errors].filter(([word]) => named.has(word))
+  return [
+    ...defined.map(([word, { statusCode, message, detail = word, example }]) => {
+      const usual = message.includes('%s') ? { code: detail, reason: REASON, reasons: REASONS } : detail
+      return {
+        word,
+        code: `FST_USERS_${word}`,
+        statusCode,
+        message: message.replace('%s', REASON),
+        detail: example ?? usual
+      }
+    }),
+    ...FASTIFY_ERRORS.filter(({ word }) => named.has(word))
+  ]
 }
