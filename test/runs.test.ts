@@ -15,7 +15,7 @@ function run (name: string, ...parameters: string[]): { status: number | null; l
 }
 
 t.test('the fault run finds no session and no incomplete change', { skip }, async (t) => {
-  const { status, lines } = run('faults', 'log in by cookie', 'reset', 'answer')
+  const { status, lines } = run('faults', 'log in by cookie', 'reset', 'answer', 'add an app', 'remove', 'add a passkey', 'trust')
   t.equal(status, 0)
   t.match(lines.at(-1), /^no session, no incomplete change/)
   for (const store of ['memory', 'PostgreSQL']) {

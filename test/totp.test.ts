@@ -331,7 +331,7 @@ t.test('TOTP-09: a removal needs a code, ends the other sessions and pending log
   await app.users.settled()
   const own = audited.filter(({ event }) => event.startsWith('factor.') || event.startsWith('recovery_codes.'))
   t.same(own.map(({ event, target_id: id }) => [event, id]), [
-    ['factor.add', user.id], ['recovery_codes.create', user.id], ['factor.remove', user.id]
+    ['recovery_codes.create', user.id], ['factor.add', user.id], ['factor.remove', user.id]
   ])
   checkAuditEvents(t, audited)
 })

@@ -38,7 +38,7 @@ export interface LoginProof {
   /**
    * The second factor that the step has added. The core then ends the sessions of the user and reports the new factor,
    * as `kit.secondFactors.changed` does outside of a login, and continues this login. `undo` deletes the factor. It is
-   * called if the login has become invalid meanwhile.
+   * called if the login has become invalid meanwhile, and if anything fails before the factor is complete.
    */
   readonly added?: {
     readonly method: string

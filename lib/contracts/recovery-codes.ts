@@ -30,7 +30,7 @@ export interface RecoveryCodeSource {
   prepare(user: User | UserRow): Promise<PreparedRecoveryCodes | null>
   /**
    * Stores prepared codes after the factor was added. Returns false, and stores nothing, if the user has codes and
-   * further factors.
+   * further factors. If it throws, the codes are not stored.
    */
   store(user: User | UserRow, digests: readonly string[], context: EventContext): Promise<boolean>
   /** Deletes the codes. Returns the number of deleted rows. */

@@ -101,9 +101,16 @@ export const SECOND_FACTOR_GROUP = 'second-factor'
 
 /** Argument of `SecondFactorService.changed`. Without the request of the user, all sessions end. */
 export type SecondFactorChange = ChangedFactor & (
-  | { readonly change: 'removed'; readonly undo?: undefined }
-  /** `undo` deletes the added factor. It is called if the sessions of the user were revoked meanwhile. */
-  | { readonly change: 'added'; undo(): MaybePromise<unknown> }
+  /**
+   * `remove` deletes the factor. It is called after the other sessions have ended, with the present row, so that a
+   * request can be repeated if the store fails. Without it, the factor must have been deleted before.
+   */
+  | { readonly change: 'removed'; remove?(row: UserRow): MaybePromise<unknown>; readonly undo?: undefined }
+  /**
+   * `undo` deletes the added factor. It is called if the sessions of the user were revoked meanwhile, and if anything
+   * fails.
+   */
+  | { readonly change: 'added'; undo(): MaybePromise<unknown>; readonly remove?: undefined }
 )
 
 /** The common values of a `SecondFactorChange`. */
@@ -136,7 +143,8 @@ export interface SecondFactorService {
    * with a new cookie; a bearer token continues if all strategies store their sessions. Then fires
    * `onLoginMethodAdded` or `onLoginMethodRemoved`, which the feature lists in `events`, and emits the audit event
    * `factor.add` or `factor.remove`. Returns the user with the new security stamp. If the sessions of the user were
-   * revoked since `row` was read, calls `undo` of an added factor and throws `FST_USERS_UNAUTHENTICATED`.
+   * revoked since `row` was read, calls `undo` of an added factor and throws `FST_USERS_UNAUTHENTICATED`; the request
+   * of a user then does not call `remove` of a removed factor.
    */
   changed(row: UserRow, change: SecondFactorChange): Promise<UserRow>
 }

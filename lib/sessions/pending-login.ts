@@ -65,15 +65,21 @@ export function presentedBrowser (
   return loginCookie(rules, backend).digestOf(request) ?? ''
 }
 
-/** Deletes the cookie of pending logins, unless the browser has another pending login. */
-export async function releaseBrowser (
+/**
+ * Returns a function that deletes the cookie of pending logins, unless the browser has another pending login. The store
+ * is read before the session exists: no session may remain if that fails.
+ */
+export async function prepareRelease (
   rules: SessionRules,
   { backend, context: { request, reply } }: Pick<OngoingLogin, 'backend' | 'context'>
-): Promise<void> {
-  if (!backend.transport.ambient || request === null || reply === null) return
+): Promise<() => void> {
+  if (!backend.transport.ambient || request === null || reply === null) return () => {}
   const cookie = loginCookie(rules, backend)
   const digest = cookie.digestOf(request)
-  if (digest !== null && !(await rules.pendingLogins.hasOpen(digest))) cookie.clear(reply)
+  const isFree = digest !== null && !(await rules.pendingLogins.hasOpen(digest))
+  return () => {
+    if (isFree) cookie.clear(reply)
+  }
 }
 
 /** Deletes the pending logins of a user. */
@@ -92,7 +98,8 @@ export async function endBrowserLogins (
   const browser = rules.loginSteps.length === 0 ? null : presentedBrowser(rules, backend, context.request)
   if (browser === null || browser === '') return
   await rules.pendingLogins.deleteOf({ browser })
-  await releaseBrowser(rules, { backend, context })
+  const release = await prepareRelease(rules, { backend, context })
+  release()
 }
 
 function renewsOf ({ authentication, since }: RenewedSession): NonNullable<PendingRecord['renews']> {

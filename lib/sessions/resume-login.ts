@@ -13,7 +13,7 @@ import { FST_USERS_INVALID_OPTION, FST_USERS_LOGIN_TICKET_INVALID } from '../err
 import { attemptOf, hasState, stateFailure, type OngoingLogin } from './ongoing-login.js'
 import { reportFailure } from './login-failure.js'
 import { continueLogin, groupOf } from './login-steps.js'
-import { presentedBrowser, releaseBrowser } from './pending-login.js'
+import { prepareRelease, presentedBrowser } from './pending-login.js'
 import type { PendingRecord } from './pending-record.js'
 import { secondFactorChanged, withdrawFactor } from './second-factors.js'
 import { continueReauthentication } from './reauthenticate.js'
@@ -122,10 +122,11 @@ async function resumePending (
   const { methods: proved, added } = readProof(step.name, proof)
   attempt?.succeeded()
   const browser = acting === null ? presentedBrowser(rules, backend, context.request) : null
-  const isConsumed = (await rules.pendingLogins.consume(ticket, { browser })) !== null
-  if (!isConsumed) {
+  try {
+    if ((await rules.pendingLogins.consume(ticket, { browser })) === null) throw changed()
+  } catch (error) {
     if (added !== undefined) await withdrawFactor(rules, row, added.undo)
-    throw changed()
+    throw error
   }
   const now =
     added === undefined ? row : await secondFactorChanged(rules, row, { change: 'added', ...added, ...call }, changed)
@@ -137,10 +138,11 @@ async function resumePending (
     methods: [...new Set([...methods, ...proved])],
     trustsDevice: trustsDevice || (asksForTrust && group === SECOND_FACTOR_GROUP)
   }
+  const release = acting === null ? await prepareRelease(rules, login) : () => {}
   const result = await continueWith(rules, further, [...done, group])
   if (result.pending === undefined) {
     rules.attempts.forget(row.email, context)
-    if (acting === null) await releaseBrowser(rules, login)
+    release()
   }
   return result
 }

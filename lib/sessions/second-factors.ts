@@ -16,7 +16,7 @@ import { kindsOf } from './authentication-methods.js'
 import { isUserUnchanged } from './ongoing-login.js'
 import { revokeSessions, revokeUnlessRevoked } from './end.js'
 import { countOnce, countSecondFactors } from './factor-counts.js'
-import { renewSession } from './issue.js'
+import { renewSession, type PresentedSession } from './issue.js'
 import { deleteStoredOthers } from './service.js'
 import { backendNamed, contextOf, type SessionRules } from './session-rules.js'
 
@@ -65,7 +65,7 @@ export async function removeSecondFactors (
   const chosen = secondFactors.filter(({ name }) => only === undefined || name === only)
   const before = rows.toUser(row)
   const counts = await Promise.all(chosen.map(({ count }) => count(before)))
-  const user = counts.every((count) => count === 0) ? before : rows.toUser(await endAllOlder(rules, row, context))
+  const user = counts.every((count) => count === 0) ? before : rows.toUser((await endAllOlder(rules, row, context)).row)
   let total = 0
   for (const { name, removeAll } of chosen) {
     const removed = await removeAll(user)
@@ -123,25 +123,36 @@ export async function requireSecondFactor (
 
 /**
  * Ends the sessions that are older than a change of the factors, and reports the change. Returns the present row. If
- * the sessions were revoked since the row was read, an added factor is removed again and `revoked()` is thrown.
+ * anything fails, an added factor is removed again. If the sessions were revoked since the row was read, `revoked()` is
+ * thrown.
  */
 export async function secondFactorChanged (
   rules: SessionRules,
   row: UserRow,
-  { change, method, kind = 'second-factor', undo, ...call }: SecondFactorChange,
+  { change, method, kind = 'second-factor', undo, remove, ...call }: SecondFactorChange,
   revoked: () => Error = FST_USERS_UNAUTHENTICATED
 ): Promise<UserRow> {
   const { audit, hooks } = rules
   const context = contextOf(call)
-  const now = await (change === 'added' ? endOlderSessions : endAllOlder)(rules, row, context)
-  if (now === null) {
-    await withdrawFactor(rules, row, undo)
-    throw revoked()
+  const mayRepeat = change === 'added' || (remove !== undefined && context.request !== null)
+  let ended: EndedSessions | null
+  try {
+    ended = await (mayRepeat ? endOlderSessions : endAllOlder)(rules, row, context)
+    if (ended !== null) {
+      await remove?.(ended.row)
+      const user = rules.rows.toUser(ended.row)
+      await hooks.run(change === 'added' ? 'onLoginMethodAdded' : 'onLoginMethodRemoved', { user, kind, method }, context)
+      audit.emit({ event: change === 'added' ? 'factor.add' : 'factor.remove', user, method }, context)
+      // the new cookie comes last: a failed request creates no session
+      for (const cookie of ended.cookies) await renewSession(rules, ended.row, cookie, context)
+      return ended.row
+    }
+  } catch (error) {
+    await undoQuietly(undo)
+    throw error
   }
-  const user = rules.rows.toUser(now)
-  await hooks.run(change === 'added' ? 'onLoginMethodAdded' : 'onLoginMethodRemoved', { user, kind, method }, context)
-  audit.emit({ event: change === 'added' ? 'factor.add' : 'factor.remove', user, method }, context)
-  return now
+  await withdrawFactor(rules, row, undo)
+  throw revoked()
 }
 
 /**
@@ -158,12 +169,29 @@ export async function withdrawFactor (
   if (now !== null) await revokeSessions(rules, now)
 }
 
+/** Removes a factor after another error, which is the one to report. */
+async function undoQuietly (undo: (() => MaybePromise<unknown>) | undefined): Promise<void> {
+  try {
+    await undo?.()
+  } catch {}
+}
+
+/** The row with the present security stamp, and the cookie sessions of the request, which continue. */
+interface EndedSessions {
+  readonly row: UserRow
+  readonly cookies: readonly PresentedSession[]
+}
+
 /**
  * Ends all sessions but that of the request. A cookie session gets a new secret (SES-07). A bearer token continues only
- * if the other sessions can be deleted one by one. Returns null, and renews nothing, if the sessions of the user were
+ * if the other sessions can be deleted one by one. Returns null, and ends nothing, if the sessions of the user were
  * revoked since the row was read: a parallel password reset stays in effect.
  */
-async function endOlderSessions (rules: SessionRules, row: UserRow, context: EventContext): Promise<UserRow | null> {
+async function endOlderSessions (
+  rules: SessionRules,
+  row: UserRow,
+  context: EventContext
+): Promise<EndedSessions | null> {
   const acting = context.request?.authentication ?? null
   const isOwn = acting !== null && String(acting.user.id) === String(row.id)
   const { renew } = (isOwn ? rules.backends.get(acting.backend)?.transport : undefined) ?? {}
@@ -171,15 +199,14 @@ async function endOlderSessions (rules: SessionRules, row: UserRow, context: Eve
   if (!(await isUserUnchanged(rules, row))) return null
   if (isOwn && renew === undefined) {
     const user = rules.rows.toUser(row)
-    if (await deleteStoredOthers(rules, user, acting.session.id)) return row
+    if (await deleteStoredOthers(rules, user, acting.session.id)) return { row, cookies: [] }
   }
   const now = await revokeUnlessRevoked(rules, row)
-  if (now === null) return null
-  for (const cookie of cookies) await renewSession(rules, now, cookie, context)
-  return now
+  return now === null ? null : { row: now, cookies }
 }
 
 /** Does what `endOlderSessions` does or, after a parallel revocation, ends all sessions. */
-async function endAllOlder (rules: SessionRules, row: UserRow, context: EventContext): Promise<UserRow> {
-  return (await endOlderSessions(rules, row, context)) ?? (await revokeSessions(rules, row))
+async function endAllOlder (rules: SessionRules, row: UserRow, context: EventContext): Promise<EndedSessions> {
+  const ended = await endOlderSessions(rules, row, context)
+  return ended ?? { row: await revokeSessions(rules, row), cookies: [] }
 }

@@ -1,7 +1,7 @@
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { WriteContext } from '../contracts/users-api.js'
 import { FST_USERS_NOT_FOUND } from '../errors.js'
-import { contextOf, currentRow, deleteSecondFactors, deleteStoredTokens } from '../sessions/index.js'
+import { contextOf, currentRow, deleteSecondFactors, revokeSessions } from '../sessions/index.js'
 import { removeLoginMethods } from './login-methods.js'
 import type { Rules } from './rules.js'
 import { demoteUnlessLast, isDemotion, requireOtherSuperuser } from './superusers.js'
@@ -30,12 +30,16 @@ export async function deleteUser (
   await hooks.run('onAfterDelete', { user: deleted }, context)
 }
 
+/**
+ * All sessions end first, also those that the strategies do not store, and the second factors are deleted last: if the
+ * store fails in between, the user is as well protected as before, and the deletion can be repeated.
+ */
 async function remove (rules: Rules, row: UserRow): Promise<void> {
-  await deleteStoredTokens(rules, row)
-  await removeLoginMethods(rules, row, 'all')
-  await deleteSecondFactors(rules, row)
+  await revokeSessions(rules, row)
   await rules.undoTokens?.deleteOf({ userId: row.id as UserId })
   await rules.devices?.forget(row)
+  await removeLoginMethods(rules, row, 'all')
+  await deleteSecondFactors(rules, row)
   if ((await rules.rows.remove(row.id as UserId)) !== 1) throw FST_USERS_NOT_FOUND()
 }
 

@@ -29,6 +29,8 @@ export interface Flow {
   success: number
   /** Numbers of the calls to the store whose failure does not fail the request. */
   bestEffort?: readonly number[]
+  /** Sessions that the request ends together with its change of the second factors. */
+  ends?: readonly ('own' | 'session')[]
   options?: Partial<UsersOptions>
 }
 
@@ -78,7 +80,7 @@ async function storeWeakerHash ({ store, app }: FlowApp): Promise<void> {
 }
 
 /** Marks Arthur's e-mail as verified, and gives the round new sessions. */
-async function verifyArthur (round: FlowApp): Promise<void> {
+export async function verifyArthur (round: FlowApp): Promise<void> {
   await round.app.users.update(round.id as UserId, { is_verified: true })
   await logInAgain(round, ARTHUR)
 }
@@ -301,6 +303,13 @@ export function changesOf (before: Row[], after: Row[]): string[] {
     ...changed,
     ...before.filter((row) => !after.some((one) => key(one) === key(row))).map((row) => `no ${String(row['email'])}`)
   ]
+}
+
+/** Returns true if users have changed completely or not at all. A deletion that fails may have ended the sessions. */
+export function isWholeChange (changed: readonly string[], complete: readonly string[]): boolean {
+  const isDeletion = complete.some((change) => change.startsWith('no '))
+  const rest = isDeletion ? changed.filter((change) => !change.endsWith('.session_stamp')) : changed
+  return rest.length === 0 || changed.join() === complete.join()
 }
 
 /** Asserts the 500 for a store error that a retry does not fix. The reply must not contain the error's text. */

@@ -3,11 +3,11 @@
 //   npm run faults                     all flows on memory and PostgreSQL
 //   npm run faults -- reset login      the flows whose names contain one of these words
 import type { LightMyRequestResponse } from 'fastify'
-import type { DatabaseAdapter } from '../../lib/index.js'
+import type { DatabaseAdapter, Row } from '../../lib/index.js'
 import { memory } from '../../lib/entries/memory.js'
 import { postgres } from '../../lib/entries/postgres.js'
 import type { Intercept } from '../fixtures/watched-adapter.js'
-import { CANARY, changesOf, flows, start, type Flow, type FlowApp } from '../helpers/flows.js'
+import { CANARY, changesOf, flows, isWholeChange, start, type Flow, type FlowApp } from '../helpers/flows.js'
 import { makePool, needsPostgres } from '../helpers/postgres.js'
 import { furtherFlows } from './further-flows.js'
 import { scriptTest, type ScriptTest } from './script-test.js'
@@ -86,19 +86,66 @@ const none = (): Figures => ({
   other: 0
 })
 const problems: string[] = []
+/** Models of second factors. */
+const FACTOR_MODELS = ['totp', 'recovery_codes', 'passkey'] as const
 
-/** Runs a flow once without a fault. Returns the number of its calls and the changes of the user rows. */
-async function measure (flow: Flow, makeStore: () => DatabaseAdapter, { t }: ScriptTest): Promise<[number, string[]]> {
+/** What a flow changes without a fault. */
+interface Complete {
+  /** The changes of the user rows. */
+  readonly users: readonly string[]
+  /** The second factors that are added and removed. */
+  readonly factors: readonly string[]
+}
+
+/** Runs a flow once without a fault. Returns the number of its calls and its changes. */
+async function measure (flow: Flow, makeStore: () => DatabaseAdapter, { t }: ScriptTest): Promise<[number, Complete]> {
   const round = await start(t, flow.options, makeStore)
   const run = await flow.prepare(round)
   await round.app.users.settled()
-  const before = await round.store.rows('user')
+  const valid = await validOf(round, flow)
+  if (valid.length !== (flow.ends ?? []).length) throw new Error(`of the sessions, ${valid.join()} are valid`)
+  const before = await rowsOf(round)
   round.store.watch()
   const { statusCode, body } = await run()
   const { calls } = round.store
   if (statusCode !== flow.success) throw new Error(`${statusCode}, not ${flow.success}: ${body}`)
   await round.app.users.settled()
-  return [calls, changesOf(before, await round.store.rows('user'))]
+  const left = await validOf(round, flow)
+  if (left.length > 0) throw new Error(`the session ${left.join()} has not ended`)
+  return [calls, changesBetween(before, await rowsOf(round))]
+}
+
+/**
+ * Returns true if the change of the factors is complete, or there is none. The deletion of a user can be repeated.
+ * Recovery codes that remain without a factor open nothing, and the next factor replaces or deletes them.
+ */
+function isWhole (changed: readonly string[], { users, factors }: Complete): boolean {
+  if (changed.length === 0 || users.some((change) => change.startsWith('no '))) return true
+  const wanted = factors.filter((change) => !change.startsWith('recovery_codes: no '))
+  return [factors.join(), wanted.join()].includes(changed.join())
+}
+
+type Rows = ReadonlyMap<string, Row[]>
+
+/** Returns the users and their second factors. */
+async function rowsOf ({ store }: FlowApp): Promise<Rows> {
+  const models = ['user', ...FACTOR_MODELS]
+  return new Map(await Promise.all(models.map(async (model) => [model, await store.rows(model)] as const)))
+}
+
+function changesBetween (before: Rows, after: Rows): Complete {
+  const of = (model: string): string[] => changesOf(before.get(model) ?? [], after.get(model) ?? [])
+  const isPresence = (change: string): boolean => change === 'a new row' || change.startsWith('no ')
+  return {
+    users: of('user'),
+    factors: FACTOR_MODELS.flatMap((model) => of(model).filter(isPresence).map((change) => `${model}: ${change}`))
+  }
+}
+
+/** Returns those sessions that the flow ends, and that are valid. */
+async function validOf ({ send, ...round }: FlowApp, { ends = [] }: Flow): Promise<string[]> {
+  const statuses = await Promise.all(ends.map(async (name) => (await send('GET', '/guarded', undefined, round[name])).statusCode))
+  return ends.filter((_name, n) => statuses[n] === 200)
 }
 
 async function runFlow (name: string, flow: Flow, storeName: string): Promise<Figures> {
@@ -129,14 +176,13 @@ interface Attempt {
   fault: Fault
   k: number
   flow: Flow
-  /** The changes of the user rows without a fault. */
-  complete: readonly string[]
+  complete: Complete
   figures: Figures
 }
 
 async function check (label: string, { round, run, fault, k, flow, complete, figures }: Attempt): Promise<void> {
   const { store, app } = round
-  const [users, tokens] = [await store.rows('user'), await sessionsIn(round)]
+  const [before, tokens] = [await rowsOf(round), await sessionsIn(round)]
   store.watch(fault.at(k))
   const reply = await run()
   await app.users.settled()
@@ -154,6 +200,10 @@ async function check (label: string, { round, run, fault, k, flow, complete, fig
   else if (reply.statusCode !== fault.status || !hasCode) report('other', `${reply.statusCode} ${reply.body}`)
   else if (reply.statusCode === 503) figures.unavailable++
   else figures.internal++
+  const changed = changesBetween(before, await rowsOf(round))
+  if (changed.factors.length > 0) {
+    for (const name of await validOf(round, flow)) report('incomplete', `the session ${name} remains`)
+  }
   if (isSuccess) return
 
   if ((await sessionsIn(round)).some((token) => !tokens.includes(token))) {
@@ -164,9 +214,11 @@ async function check (label: string, { round, run, fault, k, flow, complete, fig
   if (cookies.some((cookie) => /^__Host-users-cookie=[^;]/.test(cookie)) || reply.body.includes('access_token')) {
     report('sessions', 'the reply contains a session')
   }
-  const changed = changesOf(users, await store.rows('user'))
-  if (changed.length > 0 && changed.join() !== complete.join()) {
-    report('incomplete', `${changed.join()} changed instead of ${complete.join()}`)
+  if (!isWholeChange(changed.users, complete.users)) {
+    report('incomplete', `${changed.users.join()} changed instead of ${complete.users.join()}`)
+  }
+  if (!isWhole(changed.factors, complete)) {
+    report('incomplete', `${changed.factors.join()} changed instead of ${complete.factors.join()}`)
   }
   const ids = (await store.rows('user')).map(({ id }) => String(id))
   for (const model of ['accesstoken', 'refresh_token', 'oauth_account']) {

@@ -19,6 +19,7 @@ import type { Flow, FlowApp } from '../helpers/flows.js'
 import { codes, type Codes } from '../helpers/login-features.js'
 import { startOauthServer } from '../helpers/oauth-server.js'
 import type { Assertion, Creation } from '../helpers/passkey-app.js'
+import { factorFlows } from './factor-flows.js'
 import type { ScriptTest } from './script-test.js'
 
 /** The counters of attempts are in the store that fails. */
@@ -67,6 +68,7 @@ export async function furtherFlows ({ t }: ScriptTest): Promise<Record<string, F
   })
 
   return {
+    ...factorFlows(),
     'start a login with a provider': {
       prepare: async ({ app }) => () => app.inject('/auth/openid/authorize'),
       success: 200,

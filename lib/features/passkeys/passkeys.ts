@@ -35,15 +35,20 @@ export async function removePasskey (
 ): Promise<void> {
   const passkey = await rows.get(row, id)
   if (passkey === null) throw FST_USERS_PASSKEY_NOT_FOUND()
-  const isRemoved = passkey.verifies_user
-    ? await kit.loginMethods.removeOne(row, {
-      remove: () => rows.remove(passkey),
-      restore: () => rows.add(passkey),
-      refusal: FST_USERS_PASSKEY_LAST_LOGIN_METHOD
-    })
-    : (await rows.remove(passkey)) > 0
-  if (!isRemoved) throw FST_USERS_PASSKEY_NOT_FOUND()
-  await kit.secondFactors.changed(row, { change: 'removed', kind: 'passkey', method: 'passkey', ...exchange })
+  const isCounted = passkey.verifies_user
+  // before any session ends
+  if (isCounted && (await kit.loginMethods.count(row)) <= 1) throw FST_USERS_PASSKEY_LAST_LOGIN_METHOD()
+  const remove = async (now: UserRow): Promise<void> => {
+    const isRemoved = isCounted
+      ? await kit.loginMethods.removeOne(now, {
+        remove: () => rows.remove(passkey),
+        restore: () => rows.add(passkey),
+        refusal: FST_USERS_PASSKEY_LAST_LOGIN_METHOD
+      })
+      : (await rows.remove(passkey)) > 0
+    if (!isRemoved) throw FST_USERS_PASSKEY_NOT_FOUND()
+  }
+  await kit.secondFactors.changed(row, { change: 'removed', kind: 'passkey', method: 'passkey', remove, ...exchange })
 }
 
 /** Counts the passkeys with which the user can log in without anything else, and deletes passkeys. */

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { UserId, UserRow } from '../../feature/index.js'
+import { recoveryCodesOf, type UserId, type UserRow } from '../../feature/index.js'
 import { acceptRegistration, checkLimit, creationOptions, type Ceremonies } from './ceremonies.js'
 import { createChallenges, type Challenges } from './challenges.js'
 import { FST_USERS_PASSKEY_ALREADY_REGISTERED, FST_USERS_PASSKEY_CHALLENGE_INVALID } from './errors.js'
@@ -73,7 +73,14 @@ export async function addPasskey (
   if (String(user) !== String(row.id)) throw FST_USERS_PASSKEY_CHALLENGE_INVALID()
   const accepted = await acceptRegistration(ceremonies, credential, challenge)
   checkLimit(ceremonies, await rows.ofUser(row))
+  await removeLeftCodes(ceremonies, row)
   const added: PasskeyRow = { ...rows.newRow(accepted, { userHandle, name }), user_id: row.id }
   if (!(await rows.add(added))) throw FST_USERS_PASSKEY_ALREADY_REGISTERED()
   return added
+}
+
+/** Deletes recovery codes that are left over from an earlier factor, whose removal failed. */
+async function removeLeftCodes ({ kit }: Ceremonies, row: UserRow): Promise<void> {
+  const codes = recoveryCodesOf(kit)
+  if (codes !== null && (await kit.secondFactors.count(kit.rows.toUser(row))) === 0) await codes.remove(row)
 }

@@ -78,6 +78,8 @@ export class PasskeyRows {
       return true
     } catch (error) {
       if (hasErrorCode(error, 'FST_USERS_UNIQUE_VIOLATION')) return false
+      const stored = { id: row.id, user_id: row.user_id, created_at: { gte: row.created_at } }
+      await this.#store.delete(this.model, stored).catch(() => {}) // it may be stored although the answer was lost
       throw error
     }
   }

@@ -30,6 +30,8 @@ export interface StoredCodes {
   replace(user: Owner, digests: readonly string[]): Promise<boolean>
   /** Uses a code up. Returns the number of codes that are left, or null for a wrong code. */
   use(user: Owner, text: string): Promise<number | null>
+  /** Deletes these codes of a user, and no others. */
+  withdraw(user: Owner, digests: readonly string[]): Promise<number>
   /** Deletes the codes, or only those that were created at a time or later. Returns the number of deleted rows. */
   remove(user: Owner, since?: Date): Promise<number>
 }
@@ -94,6 +96,7 @@ export function createStoredCodes ({ store, settings, clock }: Pick<FeatureKit, 
       throw FST_USERS_STORE_UNAVAILABLE()
     },
 
+    withdraw: ({ id }, digests) => store.delete(model, { id: String(id), digests: digests.join(' ') }),
     remove: ({ id }, since) =>
       store.delete(model, { id: String(id), ...(since === undefined ? {} : { created_at: { gte: since } }) })
   }

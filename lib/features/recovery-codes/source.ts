@@ -26,13 +26,15 @@ export function createRecoveryCodes (kit: FeatureKit, stored: StoredCodes): Reco
     },
 
     async store (user, digests, context) {
-      if (await stored.add(user, digests)) {
-        await reportCreated(toUser(user), false, context)
+      try {
+        const isAdded = await stored.add(user, digests)
+        if (!isAdded && !(await isFirstFactor(user))) return false
+        await reportCreated(toUser(user), isAdded ? false : await stored.replace(user, digests), context)
         return true
+      } catch (error) {
+        await stored.withdraw(user, digests).catch(() => {}) // the first error is the one to report
+        throw error
       }
-      if (!(await isFirstFactor(user))) return false
-      await reportCreated(toUser(user), await stored.replace(user, digests), context)
-      return true
     },
 
     async replace (user, context) {

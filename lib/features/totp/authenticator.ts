@@ -29,7 +29,7 @@ export interface Authenticators {
    */
   accept(row: TotpRow, code: string): Promise<boolean>
   /** Deletes one authenticator app. Returns false if it no longer exists. */
-  remove(row: TotpRow): Promise<boolean>
+  remove(row: Pick<TotpRow, 'id' | 'enrolment'>): Promise<boolean>
   /** Deletes the authenticator app of a user, or only one that was added at a time or later. Returns the number. */
   removeOf(user: Owner, since?: Date): Promise<number>
 }
@@ -42,6 +42,8 @@ export function createAuthenticators (kit: FeatureKit, passwords: OneTimePasswor
   const cipher = createTextCipher(kit.keysFor('totp', null))
   const find = async ({ id }: Owner): Promise<TotpRow | null> =>
     (await store.findOne(model, { id: String(id) })) as TotpRow | null // the model's fields
+  const remove: Authenticators['remove'] = async ({ id, enrolment }) =>
+    (await store.delete(model, { id, enrolment })) === 1
 
   return {
     find,
@@ -71,7 +73,9 @@ export function createAuthenticators (kit: FeatureKit, passwords: OneTimePasswor
       try {
         return (await store.create(model, row)) as TotpRow // the model's fields
       } catch (error) {
-        throw hasErrorCode(error, 'FST_USERS_UNIQUE_VIOLATION') ? FST_USERS_TOTP_ALREADY_ACTIVE() : error
+        if (hasErrorCode(error, 'FST_USERS_UNIQUE_VIOLATION')) throw FST_USERS_TOTP_ALREADY_ACTIVE()
+        await remove(row).catch(() => {}) // the row may be stored although the answer was lost
+        throw error
       }
     },
 
@@ -90,7 +94,7 @@ export function createAuthenticators (kit: FeatureKit, passwords: OneTimePasswor
       return (await store.update(model, earlier, { last_step: step, ...resealed })) === 1
     },
 
-    remove: async ({ id, enrolment }) => (await store.delete(model, { id, enrolment })) === 1,
+    remove,
     removeOf: ({ id }, since) =>
       store.delete(model, { id: String(id), ...(since === undefined ? {} : { created_at: { gte: since } }) })
   }

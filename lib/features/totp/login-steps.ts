@@ -91,10 +91,16 @@ async function enrol (
   const created = await authenticators.activate(user, sealed, code)
   if (created === null) throw FST_USERS_TOTP_CODE_INVALID()
   const codes = recoveryCodesOf(kit)
-  const storesCodes = digests !== null && (await codes?.store(user, digests, contextOf({ request, reply }))) === true
+  let storesCodes = false
   const undo = async (): Promise<void> => {
     await authenticators.remove(created)
     if (storesCodes) await codes?.remove(user)
+  }
+  try {
+    storesCodes = digests !== null && (await codes?.store(user, digests, contextOf({ request, reply }))) === true
+  } catch (error) {
+    await undo().catch(() => {}) // the first error is the one to report
+    throw error
   }
   return { methods: [METHOD], added: { method: FACTOR, undo } }
 }

@@ -13,7 +13,9 @@ import {
   rereadSession,
   stepUpBody,
   Type,
+  type EventContext,
   type FeatureKit,
+  type User,
   type UserRow,
   type CurrentPasswordBody
 } from '../../feature/index.js'
@@ -107,7 +109,7 @@ function addBeginRoute (scope: FastifyInstance, options: TotpRoutesOptions): voi
 }
 
 function addConfirmRoute (scope: FastifyInstance, options: TotpRoutesOptions): void {
-  const { kit, authenticators } = options
+  const { kit } = options
   const { settings } = kit
   const verified = authenticate({ verified: true })
   scope.post<{ Body: TotpConfirmation }>('/me/totp/confirm', {
@@ -135,9 +137,9 @@ function addConfirmRoute (scope: FastifyInstance, options: TotpRoutesOptions): v
     preHandler: rereadSession(verified)
   }, async (request, reply) => {
     const { acting, created } = await confirm(options, request, reply)
-    const undo = (): Promise<unknown> => authenticators.remove(created)
+    const codes = await addRecoveryCodes(options, acting, created, { request, reply })
+    const undo = (): Promise<void> => withdraw(options, created, codes !== null)
     await kit.secondFactors.changed(acting, { change: 'added', method: FACTOR, undo, request, reply })
-    const codes = await createFirstRecoveryCodes(kit, acting, { request, reply })
     const since = created.created_at.toISOString()
     return await reply.code(201).send({ active: true, since, recovery_codes: codes })
   })
@@ -164,6 +166,31 @@ async function confirm (
     await authenticators.remove(created)
     throw error
   }
+}
+
+/** Creates the first recovery codes of a user. If that fails, the app is removed again. */
+async function addRecoveryCodes (
+  options: TotpRoutesOptions,
+  acting: UserRow,
+  created: TotpRow,
+  context: EventContext
+): Promise<readonly string[] | null> {
+  try {
+    return await createFirstRecoveryCodes(options.kit, acting, context)
+  } catch (error) {
+    await withdraw(options, created, false).catch(() => {}) // the first error is the one to report
+    throw error
+  }
+}
+
+/** Removes an app that was added a moment ago, and the recovery codes that were created with it. */
+async function withdraw (
+  { kit, authenticators }: TotpRoutesOptions,
+  created: TotpRow,
+  hasCodes: boolean
+): Promise<void> {
+  await authenticators.remove(created)
+  if (hasCodes) await recoveryCodesOf(kit)?.remove({ id: created.user_id as User['id'] } as User) // only the id is read
 }
 
 function addRemoveRoute (scope: FastifyInstance, { kit, authenticators }: TotpRoutesOptions): void {
@@ -196,9 +223,11 @@ function addRemoveRoute (scope: FastifyInstance, { kit, authenticators }: TotpRo
         : (await recoveryCodesOf(kit)?.use(user, code, { request, reply })) === true
       return isRight || null
     })
+    const remove = async (): Promise<void> => {
+      if (!(await authenticators.remove(row))) throw FST_USERS_TOTP_NOT_ACTIVE()
+    }
     const acting = await kit.readActingUser(request)
-    if (!(await authenticators.remove(row))) throw FST_USERS_TOTP_NOT_ACTIVE()
-    await kit.secondFactors.changed(acting, { change: 'removed', method: FACTOR, request, reply })
+    await kit.secondFactors.changed(acting, { change: 'removed', method: FACTOR, remove, request, reply })
     return await reply.code(204).send()
   })
 }
