@@ -20,6 +20,7 @@ import {
 } from './helpers/build-app.js'
 import { watchedAdapter } from './fixtures/watched-adapter.js'
 import { everyStore } from './helpers/every-store.js'
+import { totpFeatures } from './helpers/totp-app.js'
 import { bearerOf, buildWithPasskeys, cookiesOf, PASSKEYS, PUBLIC_URL, type Assertion, type Creation, type Headers } from './helpers/passkey-app.js'
 
 const LANCELOT = 'lancelot@camelot.bt'
@@ -470,6 +471,26 @@ t.test('without secondFactor, passkeys do not change other logins', async (t) =>
   await built.own(device)
   t.equal((await built.login('jwt', ARTHUR)).statusCode, 200)
   t.equal((await built.enter(device)).statusCode, 200)
+})
+
+t.test('PK-02, TOTP-05: with a required factor, a passkey that is no second factor needs none if it verified its user', async (t) => {
+  const built = await buildWithPasskeys(t, {
+    features: totpFeatures(),
+    secondFactors: { required: () => true }
+  }, { secondFactor: false, userVerification: 'preferred' })
+  const device = built.device()
+  await built.own(device)
+  for (const backend of ['jwt', 'cookie']) {
+    const entered = await built.enter(device, {}, backend)
+    t.equal(entered.statusCode, backend === 'jwt' ? 200 : 204, entered.body)
+    const session = backend === 'jwt' ? bearerOf(entered) : cookiesOf(entered)
+    t.strictSame((await built.send('GET', '/methods', undefined, session)).json(), ['passkey'])
+    // the steps of the other ways in add a factor that counts, and no further passkey
+    t.match(stepOf(await built.login(backend, ARTHUR)).steps.map(({ name }) => name), ['totp-enrol'])
+  }
+  for (const method of ['passkey-presence', 'email', 'oauth:openid']) {
+    t.notOk((await built.app.users.login(built.user, { backend: 'jwt', method })).issued, method)
+  }
 })
 
 t.test('logins with a passkey pass the checks and hooks of other logins', async (t) => {

@@ -4,9 +4,14 @@ import { recoveryCodeModel } from '../lib/features/recovery-codes/model.js'
 import { memory } from '../lib/entries/memory.js'
 import { withSlowReads } from '../lib/testing/slow-reads.js'
 import type { Mail } from '../lib/index.js'
+import { passkeys } from '../lib/features/passkeys/index.js'
 import { uuidId } from '../schemas/index.js'
+import { watchedAdapter } from './fixtures/watched-adapter.js'
+import { createAuthenticator } from './helpers/authenticator.js'
+import { ORIGIN } from './helpers/browser.js'
 import { ARTHUR, assertErrorReply, assertValidationError } from './helpers/build-app.js'
-import { buildTotpApp, RECOVERY, TOTP } from './helpers/totp-app.js'
+import type { Creation } from './helpers/passkey-app.js'
+import { buildTotpApp, RECOVERY, TOTP, totpFeatures } from './helpers/totp-app.js'
 
 const model = recoveryCodeModel(uuidId())
 const LANCELOT = 'lancelot@camelot.bt'
@@ -152,4 +157,26 @@ t.test('RST-13: an unverified user gets no recovery codes, and the first factor 
   t.equal(fresh.length, 10)
   assertErrorReply(t, await built.loginWith('recovery-code', codes[0]), 400, 'RECOVERY_CODE_INVALID')
   t.equal((await built.loginWith('recovery-code', fresh[0])).statusCode, 200)
+})
+
+t.test('TOTP-08, DEP-03: codes whose deletion failed do not open a later passkey', async (t) => {
+  const store = watchedAdapter(memory())
+  const features = [...totpFeatures(), passkeys()]
+  const built = await buildTotpApp(t, { adapter: store.adapter, publicUrl: ORIGIN, features })
+  const { send } = built
+  const { secret, headers, codes } = await built.enrol()
+  store.watch(({ method, model, proceed }) => {
+    if (method !== 'delete' || model.name !== 'recovery_codes') return proceed()
+    throw Object.assign(new Error('lost'), { code: 'ECONNRESET' })
+  })
+  t.equal((await send('DELETE', TOTP, { code: built.codeOf(secret) }, headers)).statusCode, 503)
+  store.watch()
+  const session = await built.session() // no factor is left
+  t.match((await send('GET', RECOVERY, undefined, session)).json(), { remaining: codes.length })
+
+  const { ticket, options } = (await send('POST', '/users/me/passkeys/options', undefined, session)).json<Creation>()
+  const credential = createAuthenticator(ORIGIN).create(options)
+  t.equal((await send('POST', '/users/me/passkeys', { ticket, credential }, session)).statusCode, 201)
+  const { steps } = await built.pend()
+  t.strictSame(steps.map(({ name }) => name), ['passkey'])
 })

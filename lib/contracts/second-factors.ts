@@ -132,9 +132,9 @@ export interface SecondFactorService {
    */
   isNeeded(attempt: LoginAttempt): Promise<boolean>
   /**
-   * Returns true if the login must add a second factor: the option `secondFactors.required` demands one, and the user
-   * has none. It is the `needed` of a login step that adds a factor, which has the group `second-factor` and returns
-   * `added` from `verify`.
+   * Returns true if the login must add a second factor: the option `secondFactors.required` demands one, the user has
+   * none, and the methods so far do not prove two factors already. It is the `needed` of a login step that adds a
+   * factor, which has the group `second-factor` and returns `added` from `verify`.
    */
   mustEnrol(attempt: LoginAttempt): Promise<boolean>
   /**

@@ -95,10 +95,14 @@ export async function needsSecondFactor (rules: SessionRules, attempt: LoginAtte
   return !(await rules.trustedDevices?.isTrusted(attempt, backendNamed(rules, attempt.backend)) ?? false)
 }
 
-/** Returns true if the option `secondFactors.required` demands a second factor for the login and the user has none. */
+/**
+ * Returns true if the option `secondFactors.required` demands a second factor for the login, the user has none, and the
+ * login has not proved two factors, as a passkey does that is no second factor.
+ */
 export async function mustEnrol (rules: SessionRules, attempt: LoginAttempt): Promise<boolean> {
   const { required } = rules.settings.secondFactors
-  if (required === null || attempt.purpose === 'reauthentication' || (await countOnce(rules, attempt)) > 0) return false
+  if (required === null || attempt.purpose === 'reauthentication' || isTwoFactor(rules, attempt.methods)) return false
+  if ((await countOnce(rules, attempt)) > 0) return false
   const answer: unknown = await required({ user: rules.rows.toUser(attempt.user), backend: attempt.backend })
   if (typeof answer === 'boolean') return answer
   throw FST_USERS_INVALID_OPTION(['secondFactors.required', 'must return true or false'])
