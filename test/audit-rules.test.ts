@@ -80,7 +80,7 @@ t.test('without a receiver, a refused request creates no event', async (t) => {
   t.notOk(built.app.users.eventNames.includes('onAudit' as never))
 })
 
-t.test('AUD-01: a reauthentication without a password is no wrong password', async (t) => {
+t.test('AUD-01: a reauthentication without a password does not count as a wrong password', async (t) => {
   const built = await buildApp(t)
   await built.create()
   const session = await built.bearer(ARTHUR)

@@ -805,7 +805,7 @@ t.test('a duplicate value of another field is reported and not taken for a paral
   t.same(names(), ['onBeforeRegister'])
 })
 
-onStores('an account is linked to a user once, and to no second user', async (t, make) => {
+onStores('an account is linked to one user, once', async (t, make) => {
   const { create, accounts, rows, events, names } = await start(t, {
     ...(await make(t)),
     settings: { encryptionKeys: [KEY] }

@@ -358,7 +358,7 @@ t.test('SL-01: hostile user agents and IP addresses are stored shortened and wit
   t.notMatch(JSON.stringify(listed), /script|DROP/)
 })
 
-t.test('SL-01: pages of sessions have a limit and continue behind the last one', async (t) => {
+t.test('SL-01: pages of sessions have a limit and continue after the last session', async (t) => {
   const adapter = memory()
   const { app, enter, create, send, tick } = await serve(t, { adapter })
   const user = await create()

@@ -311,7 +311,7 @@ t.test('a user with a second factor authenticates again with both', async (t) =>
   }
 })
 
-t.test('in a fresh session, only the missing factor is asked, and the time of the login stays', async (t) => {
+t.test('a fresh session asks for the missing factor only, and the time of the login stays', async (t) => {
   const served = await serve(t)
   const { badges, clock, create, enter, reauthenticate, send, sessionOf } = served
   const arthur = await create()

@@ -219,7 +219,7 @@ t.test('TOTP-03, RL-09: wrong codes count for the account over all tickets, fact
   }
 })
 
-t.test('TOTP-03: the right code of an own enrolment does not reset the counter of wrong codes', async (t) => {
+t.test('TOTP-03: the right code of a new enrolment does not reset the counter of wrong codes', async (t) => {
   const built = await buildTotpApp(t, { limits: { client: { login: false, loginStep: false, other: false } } })
   const { secret, headers } = await built.enrol()
   t.equal((await built.send('DELETE', TOTP, { code: built.codeOf(secret) }, headers)).statusCode, 204)
