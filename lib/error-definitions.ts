@@ -88,7 +88,7 @@ export const errorDefinitions = {
   },
   FORBIDDEN: {
     statusCode: 403,
-    message: 'The user does not have the rights for this request. Log in as a user who has them.',
+    message: 'The user does not have the rights for this request. Verify the e-mail if it is not verified, or log in as another user.',
     detail: 'Forbidden'
   },
   INSUFFICIENT_SCOPE: {
