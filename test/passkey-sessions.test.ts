@@ -164,6 +164,20 @@ t.test('a passkey renews a recent session too, for a guard that needs a newer lo
   }
 })
 
+t.test('without secondFactor, a user without a password does not authenticate again but logs in again', async (t) => {
+  const built = await buildWithPasskeys(t, { sensitiveChanges: 'confirm' }, { signUp: true, secondFactor: false })
+  const device = built.device()
+  await signUp(built, device)
+  const old = bearerOf(await built.enter(device))
+  built.tick(301)
+  const change = (headers: Headers): Promise<LightMyRequestResponse> =>
+    built.send('PATCH', '/users/me', { email: 'knight@camelot.bt' }, headers)
+  const detail = { code: 'INSUFFICIENT_USER_AUTHENTICATION', max_age: 300 }
+  assertErrorReply(t, await change(old), 401, detail.code, detail)
+  assertErrorReply(t, await built.send('POST', '/auth/jwt/reauthenticate', {}, old), 400, 'REAUTHENTICATE_BAD_PASSWORD')
+  t.equal((await change(bearerOf(await built.enter(device)))).statusCode, 200)
+})
+
 t.test('SES-04: remember_me makes the session of a passkey login longer and its cookie persistent', async (t) => {
   const lifetimes = { idleSeconds: HOUR, rememberMe: { idleSeconds: 12 * HOUR } }
   const built = await buildWithPasskeys(t, { features: [sessions(lifetimes)] })
