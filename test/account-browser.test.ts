@@ -105,21 +105,30 @@ async function open (t: Test, viewport = NARROW): Promise<Opened> {
   }
 }
 
-/** Logs in with the password, and opens the page of the account. */
-async function logIn ({ page, go, press }: Opened): Promise<void> {
-  await go('/login')
+/** Sends the e-mail and the password with the form of a page. */
+async function enterPassword ({ page, press }: Opened): Promise<void> {
   await page.getByLabel('E-mail').fill(ARTHUR)
   await page.getByLabel('Password').fill(PASSWORD)
   await press('Log in')
+}
+
+/** Logs in with the password, and opens the page of the account. */
+async function logIn (opened: Opened): Promise<void> {
+  const { page, go } = opened
+  await go('/login')
+  await enterPassword(opened)
   await page.getByText('Done.').waitFor()
   await page.getByRole('link', { name: 'Your account' }).click()
   await page.getByText(`You are ${ARTHUR}`).waitFor()
 }
 
-/** Adds an authenticator app in a recent session, and returns its secret. Its code is used up. */
-async function addApp ({ page, clock, go, press }: Opened): Promise<string> {
+/** Adds an authenticator app, in an old session after a confirmation. Returns its secret; its code is used up. */
+async function addApp ({ page, clock, dialog, go, press }: Opened, { isOld = false } = {}): Promise<string> {
   await go('/authenticator-app')
+  if (isOld) clock.tick(STALE)
   await press('Continue')
+  if (isOld) await dialog.getByLabel('Password').fill(PASSWORD)
+  if (isOld) await press('Confirm', dialog)
   const url = new URL(await page.locator('img').getAttribute('alt') ?? '')
   const secret = url.searchParams.get('secret') ?? ''
   await page.getByLabel('Code of your app').fill(oneTimePassword(secret, clock()))
@@ -211,7 +220,7 @@ t.test('a user with an authenticator app confirms with the password and a code, 
   t.same(opened.methods(), ['password', 'otp'])
 
   const recovery = await page.evaluate("fetch('/users/me/recovery-codes', { method: 'POST' }).then((reply) => reply.json())")
-  const { codes: [first = ''] } = recovery as { codes: string[] }
+  const { codes: [first = '', second = ''] } = recovery as { codes: string[] }
   clock.tick(STALE)
   await askForEmail(LANCELOT)
   await password.fill(PASSWORD)
@@ -220,6 +229,18 @@ t.test('a user with an authenticator app confirms with the password and a code, 
   await press('Confirm', dialog)
   await status.getByText(`A mail was sent to ${LANCELOT}`).waitFor()
   t.same(opened.methods(), ['password', 'recovery-code'])
+
+  await press('Log out')
+  await go('/passkeys')
+  await enterPassword(opened)
+  await status.getByText('Log in at /login').waitFor()
+  await go('/login')
+  await enterPassword(opened)
+  await page.getByLabel('Code of your app').fill(second)
+  await press('Log in')
+  await page.getByText('Done.').waitFor()
+  const remaining = await page.evaluate("fetch('/users/me/recovery-codes').then((reply) => reply.json())")
+  t.match(remaining, { remaining: 8 })
   t.ok(faults.every((fault) => /^40[013]$/.test(fault)), faults.join())
 })
 
@@ -227,7 +248,7 @@ t.test('a wrong code five times asks for the password again', { skip: skipWithou
   const opened = await open(t)
   const { clock, dialog, status, go, press, askForEmail } = opened
   await logIn(opened)
-  const secret = await addApp(opened)
+  const secret = await addApp(opened, { isOld: true })
   clock.tick(STALE)
   await go('/account')
   await askForEmail(LANCELOT)
@@ -282,6 +303,14 @@ t.test('a user with a passkey confirms with it alone, or with the password and t
   await press('Use a passkey', dialog)
   await status.getByText(`A mail was sent to ${LANCELOT}`).waitFor()
   t.same(opened.methods(), ['password', 'passkey'])
+
+  await press('Log out')
+  await page.getByText('You are logged out.').waitFor()
+  await go('/login')
+  await enterPassword(opened)
+  await page.getByRole('link', { name: 'Log in with your passkey' }).click()
+  await press('Log in with a passkey')
+  await page.getByText(`You are ${ARTHUR}`).waitFor()
   t.ok(faults.every((fault) => /^40[013]$/.test(fault)), faults.join())
 })
 
@@ -293,6 +322,8 @@ t.test('PK-03: a user without a password confirms with a passkey that verifies t
   await press('Register with a passkey')
   await page.getByText(`You are ${GALAHAD}`).waitFor()
   await page.getByRole('link', { name: 'Your account' }).click()
+  await press('Send a mail to verify it')
+  await status.getByText(`A mail was sent to ${GALAHAD}`).waitFor()
   clock.tick(STALE)
   await askForEmail(LANCELOT)
   await authenticator.verifies(false)
@@ -305,6 +336,9 @@ t.test('PK-03: a user without a password confirms with a passkey that verifies t
   t.same(opened.methods(), ['passkey'])
   await opened.followMail('emailChange')
   t.match(await built.app.users.getByEmail(LANCELOT), { is_verified: true })
+  await go('/account')
+  await page.getByText(`You are ${LANCELOT}`).waitFor()
+  t.equal(await page.getByRole('button', { name: 'Send a mail' }).isVisible(), false)
   t.ok(faults.every((fault) => /^40[013]$/.test(fault)), faults.join())
 })
 
@@ -336,9 +370,7 @@ t.test('USR-09: a user downloads the data, deletes the account and keeps it, eac
   t.equal(await overflowOf(page), 0)
   t.match(await built.app.users.getByEmail(ARTHUR), { is_active: false })
   await page.getByRole('link', { name: 'Log in with a password' }).click()
-  await page.getByLabel('E-mail').fill(ARTHUR)
-  await page.getByLabel('Password').fill(PASSWORD)
-  await press('Log in')
+  await enterPassword(opened)
   await page.locator('output').filter({ hasText: /\w/ }).waitFor()
   t.equal((await built.login('jwt', ARTHUR)).statusCode, 400, 'nobody logs in to a closed account')
 

@@ -15,6 +15,10 @@ const PAGE = `<!doctype html>
   <div id="user" hidden>
     <p>You are <strong id="email"></strong>. You can have <a href="/authenticator-app">an authenticator app</a> and <a href="/passkeys">passkeys</a>.</p>
     <h2>E-mail</h2>
+    <form name="verification" hidden>
+      <p>Your e-mail is not verified. Authenticator apps and further passkeys need that.</p>
+      <button>Send a mail to verify it</button>
+    </form>
     <form name="email">
       <label>New e-mail <input name="email" type="email" autocomplete="email" required></label>
       <button>Change the e-mail</button>
@@ -43,6 +47,11 @@ import { send, sendConfirmed } from '/step-up.js'
 const part = (id) => document.getElementById(id)
 
 const actions = {
+  async verification () {
+    const email = part('email').textContent
+    await send('POST', '/auth/request-verify-token', { email })
+    return 'A mail was sent to ' + email + '. Open its link.'
+  },
   async email ({ email }) {
     await sendConfirmed('PATCH', '/users/me', { email })
     return 'A mail was sent to ' + email + '. The e-mail changes when you open its link.'
@@ -70,6 +79,7 @@ const actions = {
 async function show () {
   const me = await send('GET', '/users/me').catch(() => null)
   part('email').textContent = me?.email ?? ''
+  document.forms.verification.hidden = me?.is_verified !== false
   part('visitor').hidden = me !== null
   part('user').hidden = me === null
 }

@@ -14,6 +14,7 @@ input[type=checkbox] { display: inline; width: auto }
 button { font: inherit; color: #fff; background: #7a1f2b; border: 0; border-radius: 0.3rem; padding: 0.4rem 1rem; margin: 0.3rem 0.3rem 0.3rem 0 }
 a, #message, [role=alert] { color: #7a1f2b }
 #message, [role=alert] { min-height: 1.6em }
+#message { position: sticky; top: 0; background: #fff }
 [hidden] { display: none }
 @media (max-width: 30rem) { main, dialog { margin-block: 1rem; padding: 1rem } }
 `

@@ -52,7 +52,8 @@ form.addEventListener('submit', async (event) => {
   event.preventDefault()
   const body = { ...Object.fromEntries(new FormData(form)), ...further }
   if (location.hash !== '') body.token = location.hash.slice(1)
-  const reply = await fetch(form.dataset.path, {
+  const isRecoveryCode = body.code !== undefined && !/^[0-9]{6}$/.test(body.code)
+  const reply = await fetch(isRecoveryCode ? form.dataset.path.replace('totp', 'recovery-code') : form.dataset.path, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body)
@@ -74,7 +75,7 @@ function askForCode (ticket, path, label) {
 
 function askForStep ({ ticket, steps }) {
   const names = steps.map(({ name }) => name)
-  if (names.includes('totp')) askForCode(ticket, '/auth/cookie/login/totp', 'Code of your app')
+  if (names.includes('totp')) askForCode(ticket, '/auth/cookie/login/totp', 'Code of your app, or a recovery code')
   else if (names.includes('passkey')) document.querySelector('output').innerHTML = '<a href="/passkeys">Log in with your passkey</a>'
 }
 

@@ -65,6 +65,7 @@ async function logInWithPassword (body) {
     await send('POST', '/auth/cookie/login', body)
   } catch (error) {
     const step = error.detail?.steps?.find(({ name }) => name === 'passkey')
+    if (step === undefined && error.detail?.steps !== undefined) throw new Error('The login needs a code. Log in at /login.')
     if (step === undefined) throw error
     const credential = await get(step.options)
     await send('POST', '/auth/cookie/login/passkey', { ticket: error.detail.ticket, credential })

@@ -27,7 +27,8 @@ export async function send (method, path, body) {
     method,
     ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
   })
-  const content = reply.status === 204 ? null : await reply.json()
+  const text = await reply.text()
+  const content = text === '' ? null : JSON.parse(text)
   if (!reply.ok) throw Object.assign(new Error(content.message), content)
   return content
 }
