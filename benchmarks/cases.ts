@@ -24,7 +24,7 @@ const MANY = { tokens: 2000 }
 const ANALYZED = { analyzed: true }
 const COOKIE = { transport: 'cookie' } as const
 
-/** Guarded routes. Each is measured with this package and with a guard written by hand. */
+/** Guarded routes, and the exchange of refresh tokens. Each is measured with this package and written by hand. */
 const GUARDED: readonly Omit<Case, 'reference'>[] = [
   { name: 'jwt-sqlite', contender: 'jwt-sqlite' },
   { name: 'jwt-sqlite-analyzed', contender: 'jwt-sqlite', settings: ANALYZED },
@@ -39,7 +39,8 @@ const GUARDED: readonly Omit<Case, 'reference'>[] = [
   { name: 'jwt-mariadb', contender: 'jwt-mariadb', server: true },
   { name: 'redis-sqlite', contender: 'redis-sqlite', server: true },
   { name: 'jwt-memory', contender: 'jwt-memory' },
-  { name: 'unauthenticated', contender: 'unauthenticated' }
+  { name: 'unauthenticated', contender: 'unauthenticated' },
+  { name: 'refresh', contender: 'refresh' }
 ]
 
 /** Cases that exist only for this package, or only for a guard written by hand. */

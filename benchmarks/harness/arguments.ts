@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util'
 
 /** The parsed command line. */
 export interface Arguments {
-  /** Names of the cases. Empty: all. */
+  /** Names of the cases. An empty list selects all. */
   names: readonly string[]
   rounds: number
   milliseconds: number

@@ -7,9 +7,9 @@ import { exchange } from './exchange.js'
 /** A contender in its own process. It is stopped while another one is measured. */
 export interface ContenderProcess {
   /** The port and the requests of a server. Undefined for work without HTTP. */
-  readonly served?: { port: number; requests: readonly LoadRequest[]; expect: number }
+  readonly served?: { port: number; requests: readonly LoadRequest[]; expect: number; follow?: string }
   usage(): Promise<Usage>
-  /** Collects garbage, if the process has `--expose-gc`, and returns the memory in use. */
+  /** Collects garbage while the process is idle, if it has `--expose-gc`, and returns the memory in use. */
   collect(): Promise<Usage>
   work(milliseconds: number): Promise<{ count: number; perSecond: number; latencies: number[] }>
   pause(): void

@@ -10,6 +10,7 @@ export interface LoadTarget {
   port: number
   requests: readonly LoadRequest[]
   expect: number
+  follow?: string | undefined
 }
 
 /** An HTTP client in its own process. Each connection sends its next request after the reply. */
@@ -29,9 +30,9 @@ export function startLoadGenerator (core: number | undefined): LoadGenerator {
   const child = fork(fileURLToPath(new URL('./load-process.js', import.meta.url)), nodeOn(core))
   const order = <A extends object>(message: LoadOrder, limit = ANSWER_MS): Promise<A> => exchange(child, message, limit)
   return {
-    async connect ({ port, requests, expect }, connections) {
+    async connect ({ port, requests, expect, follow }, connections) {
       const texts = requests.map(write)
-      return (await order<{ body: string }>({ connect: { port, requests: texts, expect, connections } })).body
+      return (await order<{ body: string }>({ connect: { port, requests: texts, expect, follow, connections } })).body
     },
     run: (milliseconds) => order({ run: milliseconds }, milliseconds + ANSWER_MS),
     async disconnect () {

@@ -2,8 +2,17 @@
 // server, and the measured server must stay the bottleneck.
 import { connect, type Socket } from 'node:net'
 
+/** The requests to a server, as text. */
+interface Requests {
+  port: number
+  requests: readonly string[]
+  expect: number
+  follow?: string | undefined
+  connections: number
+}
+
 export type LoadOrder =
-  | { connect: { port: number; requests: readonly string[]; expect: number; connections: number } }
+  | { connect: Requests }
   | { run: number }
   | { disconnect: true }
 
@@ -23,6 +32,8 @@ interface Connection {
 
 let connections: Connection[] = []
 const positions = new Map<number, number>()
+/** The next request of each connection to a server whose requests follow from its replies. */
+const followed = new Map<number, Buffer[]>()
 
 process.on('message', (order: LoadOrder) => {
   follow(order).then(answer, (error: unknown) => {
@@ -41,14 +52,22 @@ async function follow (order: LoadOrder): Promise<object> {
   for (const { socket } of connections) socket.destroy()
   connections = []
   if ('disconnect' in order) return {}
-  const { port, requests, expect } = order.connect
+  const { port, requests, expect, follow } = order.connect
   const bytes = requests.map((request) => Buffer.from(request))
-  const next = (): Buffer => {
+  const inTurn = (): Buffer => {
     const position = positions.get(port) ?? 0
     positions.set(port, position + 1)
     return bytes[position % bytes.length] as Buffer
   }
-  for (let i = 0; i < order.connect.connections; i++) connections.push(await open(port, expect, next))
+  const own = followed.get(port) ?? bytes
+  if (follow !== undefined) followed.set(port, own)
+  for (let i = 0; i < order.connect.connections; i++) {
+    const next = follow === undefined ? inTurn : () => own[i] as Buffer
+    const onReply = (reply: Buffer): void => {
+      if (follow !== undefined) own[i] = followingRequest(own[i] as Buffer, reply, follow)
+    }
+    connections.push(await open(port, expect, next, onReply))
+  }
   const replies = await Promise.all(connections.map((each) => new Promise<Buffer>((resolve) => each.send(resolve))))
   const text = replies[0]?.toString() ?? ''
   return { body: text.slice(text.indexOf('\r\n\r\n') + 4) }
@@ -80,7 +99,12 @@ async function run (milliseconds: number): Promise<LoadOutcome> {
   return { count: latencies.length, perSecond, p50: at(0.5), p99: at(0.99) }
 }
 
-async function open (port: number, expect: number, next: () => Buffer): Promise<Connection> {
+async function open (
+  port: number,
+  expect: number,
+  next: () => Buffer,
+  onReply: (reply: Buffer) => void
+): Promise<Connection> {
   const socket = connect({ port, host: '127.0.0.1', noDelay: true })
   await new Promise((resolve, reject) => {
     socket.once('connect', resolve)
@@ -104,7 +128,9 @@ async function open (port: number, expect: number, next: () => Buffer): Promise<
     const whole = isWhole(reply)
     if (whole === undefined) return fail(`unexpected reply: ${summarizeReply(reply)}`)
     pending = whole ? undefined : reply
-    if (whole) done?.(reply)
+    if (!whole) return
+    onReply(reply)
+    done?.(reply)
   })
   return {
     socket,
@@ -113,6 +139,14 @@ async function open (port: number, expect: number, next: () => Buffer): Promise<
       socket.write(next())
     }
   }
+}
+
+/** Returns the request with the value that a property of the JSON reply has. */
+function followingRequest (request: Buffer, reply: Buffer, property: string): Buffer {
+  const [head = '', body = ''] = request.toString().split('\r\n\r\n')
+  const replied = JSON.parse(reply.toString().split('\r\n\r\n')[1] ?? '') as Record<string, unknown>
+  const text = JSON.stringify({ ...(JSON.parse(body) as object), [property]: replied[property] })
+  return Buffer.from(`${head.replace(/(?<=content-length: )\d+/, String(text.length))}\r\n\r\n${text}`)
 }
 
 /** Returns the first line and the beginning of the body. */

@@ -23,7 +23,7 @@ export async function measureMemory (options: RunOptions): Promise<{ memory: Mem
       const name = `${contender}-2000`
       try {
         const settings = { tokens: 2000 }
-        const server = await scene.start({ name, contender, settings, reference: 'bare' }, ['--expose-gc'])
+        const server = await scene.start({ name, contender, settings, reference: 'bare' })
         server.resume()
         if (server.served === undefined) throw new Error('the contender is no server')
         await scene.generator.connect(server.served, options.connections)

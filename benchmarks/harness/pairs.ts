@@ -30,6 +30,7 @@ const LABELS: Record<string, string> = {
   'redis-sqlite': 'session in Redis, user in SQLite',
   'jwt-memory': 'JWT, users in memory',
   unauthenticated: 'no token: 401',
+  refresh: 'exchange of a refresh token, SQLite',
   login: 'login, JWT',
   'login-cookie': 'login, stored session',
   register: 'registration',

@@ -30,7 +30,7 @@ export interface Scene {
   /** The core of contenders. */
   readonly place: { core: number | undefined }
   /** Starts the contender of a case, and pauses it. */
-  start(each: Case, flags?: readonly string[]): Promise<ContenderProcess>
+  start(each: Case): Promise<ContenderProcess>
   /** Ends all processes and deletes the folder. */
   end(): Promise<void>
 }
@@ -75,8 +75,8 @@ export function createScene (options: RunOptions): Scene {
     generator,
     settings,
     place,
-    async start (each, flags = []) {
-      const options = { ...place, readyMs: READY_MS, flags }
+    async start (each) {
+      const options = { ...place, readyMs: READY_MS, flags: ['--expose-gc'] }
       const contender = await startContender(each.contender, { ...settings, ...each.settings }, options)
       started.push(contender)
       contender.pause()

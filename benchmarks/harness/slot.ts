@@ -9,7 +9,7 @@ export interface Slot {
   perSecond: number
   p50: number
   p99: number
-  /** Share of the slot in which other processes had the contender's core. Null: unknown. */
+  /** Share of the slot in which other processes had the contender's core. Null if it is unknown. */
   foreign: number | null
   /** Share of the slot in which the hypervisor gave the core to other machines. */
   stolen: number

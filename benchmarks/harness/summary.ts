@@ -30,7 +30,7 @@ export interface CaseResult {
   rssRatio?: number
 }
 
-/** The smallest number of undisturbed rounds. With fewer ones, all rounds count. */
+/** The smallest number of undisturbed rounds. If fewer remain, all rounds count. */
 const ENOUGH = 3
 
 /** Returns medians and quartiles of the undisturbed samples. */

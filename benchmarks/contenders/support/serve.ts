@@ -39,6 +39,11 @@ export interface Served {
   requests: readonly LoadRequest[]
   /** The status of every reply. Default 200. */
   expect?: number
+  /**
+   * A property of the JSON bodies: each connection sends the first time its own request, and then the value of the
+   * reply before. Then there must be a request for each connection.
+   */
+  follow?: string
 }
 
 /** Work that is measured without HTTP: one operation at a time. */
@@ -55,11 +60,16 @@ export interface Usage {
 
 export type Order = { usage: true } | { work: number } | { collect: true } | { close: true }
 export type Answer =
-  | { port: number; requests: readonly LoadRequest[]; expect: number }
+  | { port: number; requests: readonly LoadRequest[]; expect: number; follow?: string }
   | { working: true }
   | { usage: Usage }
   | { count: number; perSecond: number; latencies: number[] }
   | { error: string }
+
+/** Time in which closed connections are cleared up. */
+const IDLE_MS = 50
+/** V8 keeps the hidden classes of objects that no longer exist for two collections. */
+const COLLECTIONS = 4
 
 /** Starts the contender with the settings of its only argument, and follows the orders of the harness. */
 export function serve (build: (settings: Settings) => Promise<Served | Work>): void {
@@ -79,15 +89,19 @@ async function start (build: (settings: Settings) => Promise<Served | Work>): Pr
   process.on('SIGINT', () => {}) // Ctrl-C is sent to all processes; the harness ends this one
   process.on('message', (order: Order) => {
     if ('usage' in order) answer({ usage: readUsage() })
-    if ('collect' in order) {
-      globalThis.gc?.()
-      answer({ usage: readUsage() })
-    }
+    if ('collect' in order) setTimeout(collect, IDLE_MS)
     if ('work' in order && 'run' in served) work(served, order.work).then(answer, fail)
     if ('close' in order) close().catch(fail)
   })
   if ('run' in served) return answer({ working: true })
-  answer({ port: await served.listen(), requests: served.requests, expect: served.expect ?? 200 })
+  const { requests, expect = 200, follow } = served
+  answer({ port: await served.listen(), requests, expect, ...(follow === undefined ? {} : { follow }) })
+}
+
+/** Collects garbage as the timer of an idle process does it: no callback of `process.nextTick` is running. */
+function collect (): void {
+  for (let i = 0; i < COLLECTIONS; i++) globalThis.gc?.()
+  answer({ usage: readUsage() })
 }
 
 function fail (error: unknown): void {

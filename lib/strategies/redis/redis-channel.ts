@@ -78,7 +78,7 @@ export function redisChannel (client: RedisChannelClient, options: RedisChannelO
   }
 }
 
-/** The connection subscribes itself after each reconnection, because `ioredis` does not say when it has done so. */
+/** The connection subscribes after each reconnection, because `ioredis` does not report its own resubscription. */
 function subscribeIoredis (
   client: IoredisPublisher,
   name: string,

@@ -24,7 +24,7 @@ export interface NamedToken {
 
 const EXPIRED_BATCH_SIZE = 100
 const REMOVAL_BATCH_SIZE = 500
-// a set must outlive its tokens: clocks differ, and a token is stored after its set has got its time to live
+// a set must outlive its tokens: clocks differ, and a token is stored after the time to live of its set was set
 const MARGIN_SECONDS = 3600
 const NEVER_EXPIRES = Number.MAX_SAFE_INTEGER
 
