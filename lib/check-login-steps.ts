@@ -49,7 +49,7 @@ export function checkLoginSteps (
 ): readonly LoginStep[] {
   const option = `features["${name}"].setup().loginSteps`
   checkOption(option, steps, Array.isArray, 'must be a list of login steps')
-  for (const step of steps) checkStep(option, step, settings)
+  for (const step of steps) checkLoginStep(option, step, settings)
   const returned = steps.map((step) => step.name)
   if ([...returned].sort().join() !== [...declared].sort().join()) {
     const names = declared.length === 0 ? 'none' : declared.join(', ')
@@ -58,7 +58,7 @@ export function checkLoginSteps (
   return steps
 }
 
-function checkStep (option: string, step: LoginStep, { errors }: Settings): void {
+function checkLoginStep (option: string, step: LoginStep, { errors }: Settings): void {
   checkObject(option, step)
   const path = `${option}["${String(step.name)}"]`
   checkKnownKeys(`${path}.`, step, Object.keys(STEP_KEYS))

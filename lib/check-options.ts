@@ -6,7 +6,7 @@ import type { PasswordHelper } from './contracts/password-helper.js'
 import type { SecondFactor } from './contracts/second-factors.js'
 import type { Settings } from './contracts/settings.js'
 import { FST_USERS_DUPLICATE_BACKEND, FST_USERS_INVALID_OPTION, FST_USERS_TWO_COPIES } from './errors.js'
-import { backendsOf } from './feature-backends.js'
+import { featureBackendsOf } from './feature-backends.js'
 import type { UsersOptions } from './options.js'
 import { kVersion } from './symbols.js'
 import { checkOption, checkObject, checkBoolean, isName, checkKnownKeys } from './shared/option-checks.js'
@@ -96,7 +96,7 @@ export function checkRequiredOptions (options: UsersOptions): void {
   checkObject('hooks', options.hooks ?? {})
   const names = checkBackends(options.backends)
   checkFeatures(options.features ?? [])
-  for (const backend of backendsOf(options.features)) claimBackendName(names, backend, FEATURE_BACKEND_KEYS)
+  for (const backend of featureBackendsOf(options.features)) claimBackendName(names, backend, FEATURE_BACKEND_KEYS)
 }
 
 /** Checks the return value of a feature's `setup`. A mistyped key could switch a check off. */

@@ -9,7 +9,7 @@ import type { Feature } from './contracts/feature.js'
 import type { LoginStep } from './contracts/login-step.js'
 import type { Core } from './core.js'
 import { validationError } from './errors.js'
-import { backendsOf } from './feature-backends.js'
+import { featureBackendsOf } from './feature-backends.js'
 import { createFeatureKit } from './feature/kit.js'
 import { usesSingleUse } from './models.js'
 import packages from './packages.cjs'
@@ -54,7 +54,7 @@ export async function mountBackend (app: FastifyInstance, core: Core, backend: B
 
 /** Sets up the backends of features, which have no routes. */
 export async function mountFeatureBackends (app: FastifyInstance, core: Core): Promise<void> {
-  for (const backend of backendsOf(core.features)) {
+  for (const backend of featureBackendsOf(core.features)) {
     await app.register(async (scope) => {
       core.featureBackends.set(backend.name, await createBackend(scope, backend, defaultsOf(core, backend.name)))
     })
@@ -245,6 +245,6 @@ function prepareRouteScope (
   scope.decorate(kOwnRoutes, true)
   prepareScope(scope, app, ajv, settings, audit)
   documentGuards(scope, settings, app[kGuard], true)
-  documentRoutes(scope, app, [...backendOptions, ...backendsOf(features)], settings)
+  documentRoutes(scope, app, [...backendOptions, ...featureBackendsOf(features)], settings)
   if (features.some(({ replyFields }) => replyFields !== undefined)) completeUsers(scope, settings, additions)
 }

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { CODES, COMPONENT, OPTIONAL_BODY } from '../schemas/index.js'
-import { backendsOf } from './feature-backends.js'
+import { featureBackendsOf } from './feature-backends.js'
 import type { UsersOptions } from './options.js'
 import { resolveOptions } from './resolve-options.js'
 import { securitySchemes } from './routes/index.js'
@@ -33,7 +33,10 @@ export function usersOpenapi (...registrations: readonly [UsersOptions, ...Users
         securitySchemes: Object.assign(
           {},
           ...registrations.map((options) =>
-            securitySchemes([...options.backends, ...backendsOf(options.features)], resolveOptions(options).settings)
+            securitySchemes(
+              [...options.backends, ...featureBackendsOf(options.features)],
+              resolveOptions(options).settings
+            )
           )
         ) as Record<string, SecurityScheme> // transports return security schemes
       }
@@ -56,7 +59,7 @@ function moveComponents (document: Json): Json & { components: { schemas: Json }
 function moveSchemas (value: unknown, schemas: Json, tenant: string): unknown {
   if (Array.isArray(value)) return value.map((item) => moveSchemas(item, schemas, tenant))
   if (typeof value !== 'object' || value === null) return value
-  const owner = 'operationId' in value ? tenantOf(String(value.operationId)) : tenant
+  const owner = 'operationId' in value ? operationTenant(String(value.operationId)) : tenant
   const {
     [COMPONENT]: name,
     [CODES]: codes,
@@ -84,7 +87,7 @@ function addComponent (name: string, schema: Json, schemas: Json, tenant: string
 }
 
 /** Returns the capitalized tenant of an operation id: `Staff` for `staff.login:jwt`, empty without a tenant. */
-function tenantOf (operationId: string): string {
+function operationTenant (operationId: string): string {
   const dot = operationId.indexOf('.')
   return dot < 1 ? '' : operationId.charAt(0).toUpperCase() + operationId.slice(1, dot)
 }

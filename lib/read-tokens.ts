@@ -17,7 +17,7 @@ export function hasMail (options: UsersOptions): boolean {
 }
 
 /** Returns the settings of all mailed tokens. Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`. */
-export function readTokens (
+export function readMailedTokens (
   wire: WireFormat,
   options: UsersOptions,
   allowInsecure: Settings['allowInsecure']
@@ -28,8 +28,8 @@ export function readTokens (
   return {
     reset: readSigned(wire, 'reset', given.reset, MAX_RESET_SECONDS, { allowInsecure }),
     verify: readSigned(wire, 'verify', given.verify, MAX_VERIFY_SECONDS, { allowInsecure }),
-    register: readStored('register', register, REGISTER_SECONDS, MAX_RESET_SECONDS, { allowInsecure }),
-    undo: undo === false ? null : readStored('undo', undo, UNDO_SECONDS, MAX_UNDO_SECONDS, { allowInsecure })
+    register: readStoredTokenOptions('register', register, REGISTER_SECONDS, MAX_RESET_SECONDS, { allowInsecure }),
+    undo: undo === false ? null : readStoredTokenOptions('undo', undo, UNDO_SECONDS, MAX_UNDO_SECONDS, { allowInsecure })
   }
 }
 
@@ -48,12 +48,12 @@ function readSigned (
     (value) => typeof value === 'string' && value !== '',
     'must be a non-empty string'
   )
-  checkLifetime(purpose, lifetimeSeconds, maxSeconds, allowed)
+  checkTokenLifetime(purpose, lifetimeSeconds, maxSeconds, allowed)
   const ownSecret = secret === undefined ? null : checkSecret(`tokens.${purpose}.secret`, secret)
   return { secret: ownSecret === null ? null : () => ownSecret, lifetimeSeconds, audience }
 }
 
-function readStored (
+function readStoredTokenOptions (
   purpose: 'register' | 'undo',
   options: StoredTokenOptions,
   defaultSeconds: number,
@@ -63,11 +63,11 @@ function readStored (
   checkObject(`tokens.${purpose}`, options)
   checkKnownKeys(`tokens.${purpose}.`, options, ['lifetimeSeconds'])
   const { lifetimeSeconds = defaultSeconds } = options
-  checkLifetime(purpose, lifetimeSeconds, maxSeconds, allowed)
+  checkTokenLifetime(purpose, lifetimeSeconds, maxSeconds, allowed)
   return { lifetimeSeconds }
 }
 
-function checkLifetime (purpose: string, lifetimeSeconds: number, maxSeconds: number, allowed: Allowed): void {
+function checkTokenLifetime (purpose: string, lifetimeSeconds: number, maxSeconds: number, allowed: Allowed): void {
   const option = `tokens.${purpose}.lifetimeSeconds`
   if (!(Number.isInteger(lifetimeSeconds) && lifetimeSeconds > 0)) {
     throw FST_USERS_INVALID_OPTION([option, 'must be a whole number of seconds above 0'])

@@ -25,7 +25,7 @@ import {
 } from './shared/option-checks.js'
 import { readRegistration } from './read-registration.js'
 import { readSecondFactorOptions } from './read-second-factors.js'
-import { readTokens } from './read-tokens.js'
+import { readMailedTokens } from './read-tokens.js'
 import { readCacheOptions } from './user-cache/cache-options.js'
 import { FASTAPI_USERS_PASSWORDS, readCompatibility } from './wire/index.js'
 
@@ -64,7 +64,7 @@ export function resolveOptions (
     allowIntranetEmails: checkBoolean('allowIntranetEmails', options.allowIntranetEmails, false),
     routes: readRoutes(options.routes ?? {}, requireVerification),
     jwks: readJwks(options.routes?.jwks),
-    tokens: readTokens(wire, options, allowInsecure),
+    tokens: readMailedTokens(wire, options, allowInsecure),
     openapiSecurity: checkBoolean('openapiSecurity', options.openapiSecurity, false),
     openapiPasswordFlow: checkBoolean('openapiPasswordFlow', options.openapiPasswordFlow, false),
     tokensKeptSeconds: longestTokenSeconds(options.backends),

@@ -61,9 +61,9 @@ export const AUDIT_TARGETS = ['user', 'route'] as const
 /** Maximum length of each text of an audit event in characters. Longer values are cut. */
 export const AUDIT_TEXT_MAX_LENGTH = 256
 
-const oneOf = <const T extends readonly string[]>(values: T, description: string) =>
+const enumOf = <const T extends readonly string[]>(values: T, description: string) =>
   Type.Unsafe<T[number]>({ type: 'string', enum: [...values], description })
-const text = (description: string, maxLength = AUDIT_TEXT_MAX_LENGTH) =>
+const nullableText = (description: string, maxLength = AUDIT_TEXT_MAX_LENGTH) =>
   Type.Union([Type.String({ maxLength }), Type.Null()], { description })
 
 /** A security event. It contains no password, token, code, cookie or secret. Control characters are escaped. */
@@ -77,19 +77,19 @@ export const AuditEvent = Type.Object(
       description: 'Name of the event, such as `login`.',
       examples: [...AUDIT_EVENTS]
     }),
-    outcome: oneOf(AUDIT_OUTCOMES, 'Outcome of the event.'),
-    reason: text('Code of the reason if the outcome is not `success`, such as `WRONG_PASSWORD`.', 64),
-    actor_type: oneOf(AUDIT_ACTORS, 'Kind of the actor.'),
-    actor_id: text('Id of the acting user.', 64),
-    target_type: Type.Union([oneOf(AUDIT_TARGETS, 'Kind of the target.'), Type.Null()]),
-    target_id: text('Id of the user, or method and path of the route, such as `GET /admin/:id`.'),
-    target_email: text('E-mail of the target, masked by default, with its domain in ASCII.', 320),
-    ip: text('IP address of the client, as Fastify determines it with `trustProxy`.', 64),
-    user_agent: text('Header `User-Agent` of the request.'),
-    session_id: text('Id of the session. It is not the token.', 64),
-    request_id: text('Id of the request in the log.', 128),
-    backend: text('Name of the backend.', 64),
-    method: text('Login method, such as `password`, or the name of a login step.', 64),
+    outcome: enumOf(AUDIT_OUTCOMES, 'Outcome of the event.'),
+    reason: nullableText('Code of the reason if the outcome is not `success`, such as `WRONG_PASSWORD`.', 64),
+    actor_type: enumOf(AUDIT_ACTORS, 'Kind of the actor.'),
+    actor_id: nullableText('Id of the acting user.', 64),
+    target_type: Type.Union([enumOf(AUDIT_TARGETS, 'Kind of the target.'), Type.Null()]),
+    target_id: nullableText('Id of the user, or method and path of the route, such as `GET /admin/:id`.'),
+    target_email: nullableText('E-mail of the target, masked by default, with its domain in ASCII.', 320),
+    ip: nullableText('IP address of the client, as Fastify determines it with `trustProxy`.', 64),
+    user_agent: nullableText('Header `User-Agent` of the request.'),
+    session_id: nullableText('Id of the session. It is not the token.', 64),
+    request_id: nullableText('Id of the request in the log.', 128),
+    backend: nullableText('Name of the backend.', 64),
+    method: nullableText('Login method, such as `password`, or the name of a login step.', 64),
     details: Type.Record(
       Type.String({ maxLength: 64 }),
       Type.Union([Type.String({ maxLength: AUDIT_TEXT_MAX_LENGTH }), Type.Number(), Type.Boolean(), Type.Null()]),

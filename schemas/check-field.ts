@@ -48,7 +48,7 @@ export function checkField (name: string, schema: TSchema): void {
       `the field name "${name}" must begin with a letter and contain at most 63 letters, digits and underscores`
     )
   }
-  checkSchema(name, schema)
+  checkFieldSchema(name, schema)
   const access = fieldAccess(schema)
   if ((access === 'readOnly' || access === 'adminOnly') && !isFillable(schema)) {
     throw invalidField(
@@ -58,7 +58,7 @@ export function checkField (name: string, schema: TSchema): void {
 }
 
 /** Checks that a schema and all inner schemas come from the exported `Type`, and that no inner schema has a marker. */
-function checkSchema (field: string, schema: TSchema): void {
+function checkFieldSchema (field: string, schema: TSchema): void {
   if (!isSupportedSchema(schema)) {
     throw invalidField(
       `the field "${field}" must be made with the Type that fastify-users exports (TypeBox 0.34); schemas of the package typebox 1.x, Zod or plain JSON are not supported`
@@ -71,13 +71,13 @@ function checkSchema (field: string, schema: TSchema): void {
         `the field "${field}" has ${access} inside another type, where it has no effect; write ${access}(…) around the whole field`
       )
     }
-    if (schema[Kind] !== 'Unsafe') checkSchema(field, inner) // Type.Unsafe contains plain JSON Schemas
+    if (schema[Kind] !== 'Unsafe') checkFieldSchema(field, inner) // Type.Unsafe contains plain JSON Schemas
   }
 }
 
 /** True for a schema of TypeBox 0.34. Schemas of 1.x have hidden properties such as `~kind`. */
 function isSupportedSchema (schema: unknown): boolean {
-  return isObject(schema) && Kind in schema && !Object.getOwnPropertyNames(schema).some((name) => name.startsWith('~'))
+  return isRecord(schema) && Kind in schema && !Object.getOwnPropertyNames(schema).some((name) => name.startsWith('~'))
 }
 
 function innerSchemas (schema: TSchema): TSchema[] {
@@ -87,11 +87,11 @@ function innerSchemas (schema: TSchema): TSchema[] {
     .filter(Array.isArray)
     .flat() as unknown[]
   const maps = MAPS.map((keyword) => values[keyword])
-    .filter(isObject)
+    .filter(isRecord)
     .flatMap((map) => Object.values(map))
-  return [...single, ...lists, ...maps].filter(isObject) as TSchema[]
+  return [...single, ...lists, ...maps].filter(isRecord) as TSchema[]
 }
 
-function isObject (value: unknown): value is object {
+function isRecord (value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -47,7 +47,7 @@ export interface UserSchemas<F extends UserFields = UserFields, I extends IdKind
   readonly fields: F
 }
 
-const flag = (): TOptional<Flag> => Type.Optional(Type.Union([Type.Boolean(), Type.Null()]))
+const optionalFlag = (): TOptional<Flag> => Type.Optional(Type.Union([Type.Boolean(), Type.Null()]))
 
 /**
  * Schemas that {@link userSchemas} created for any custom fields. The compiler checks this type faster than
@@ -74,7 +74,7 @@ export function userSchemas<F extends UserFields = {}, I extends IdKind = IdKind
   { id = uuidId() as unknown as I }: { id?: I } = {}
 ): UserSchemas<F, I> {
   for (const [name, schema] of Object.entries(fields)) checkField(name, schema)
-  const flags = { is_active: flag(), is_superuser: flag(), is_verified: flag() }
+  const flags = { is_active: optionalFlag(), is_superuser: optionalFlag(), is_verified: optionalFlag() }
   const schemas = {
     UserRead: Type.Object(
       {

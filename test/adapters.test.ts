@@ -16,7 +16,7 @@ import { sqlite, type SqlAdapterOptions } from '../lib/entries/sqlite.js'
 import type { Changes, DatabaseAdapter, MaybePromise, Row } from '../lib/contracts/database-adapter.js'
 import type { Model } from '../lib/contracts/models.js'
 import { FST_USERS_UNIQUE_VIOLATION } from '../lib/errors.js'
-import { AccessToken, createToken, createUser, Membership, models, User } from '../lib/testing/conformance/models.js'
+import { AccessToken, createToken, createUserRow, Membership, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance, type ConformanceOptions, withSlowReads } from '../lib/testing/index.js'
 import { id, Person } from './helpers/adopted-user.js'
 import { fixturePath } from './helpers/root.js'
@@ -261,7 +261,7 @@ t.test('memory() and sqlite() return the result of a single read without a promi
     for (const model of models) adapter.define(model)
     await adapter.open()
     t.teardown(() => adapter.close?.())
-    const user = await createUser(adapter)
+    const user = await createUserRow(adapter)
     await createToken(adapter, user, 'token')
     await nextTurn() // in one turn of the event loop, sqlite() returns only the first result without a promise
     t.strictSame(adapter.findOne(User, { id: user['id'] as string }), user)
@@ -336,7 +336,7 @@ t.test('row 12: among tokens whose labels differ only in case, the exact one is 
 t.test('memory() refuses to change an id that other rows reference', async (t) => {
   const adapter = memory()
   for (const model of models) adapter.define(model)
-  const user = await createUser(adapter)
+  const user = await createUserRow(adapter)
   await createToken(adapter, user)
   await t.rejects(adapter.update(User, { id: user['id'] as string }, { id: randomUUID() }), {
     code: 'FST_USERS_TABLE_MISMATCH'
@@ -456,7 +456,7 @@ t.test(
       for (const database of [own, other]) database.close()
     })
     const adapter = await openAdapter(t, own, models)
-    await createUser(adapter)
+    await createUserRow(adapter)
     let attempts = 0
     const create = (): Promise<Row[]> | undefined =>
       adapter.createAll?.([
@@ -556,7 +556,7 @@ t.test('SQLite: times are stored as UTC text with microseconds, and other format
 t.test('SQLite: invalid JSON in a column is an FST_USERS_TABLE_MISMATCH', async (t) => {
   const database = new Database(':memory:')
   const adapter = await openAdapter(t, database, models)
-  await createUser(adapter, { settings: {} })
+  await createUserRow(adapter, { settings: {} })
   database.prepare("UPDATE user SET settings = '{'").run()
   await t.rejects(async () => await adapter.findOne(User, {}), { code: 'FST_USERS_TABLE_MISMATCH' })
 })
@@ -564,7 +564,7 @@ t.test('SQLite: invalid JSON in a column is an FST_USERS_TABLE_MISMATCH', async 
 t.test('SQLite: an integer that JavaScript would round is an FST_USERS_TABLE_MISMATCH', async (t) => {
   const database = new Database(':memory:')
   const adapter = await openAdapter(t, database, models)
-  await createUser(adapter, { credits: Number.MAX_SAFE_INTEGER })
+  await createUserRow(adapter, { credits: Number.MAX_SAFE_INTEGER })
   t.hasStrict(await adapter.findOne(User, {}), { credits: Number.MAX_SAFE_INTEGER })
   for (const value of ['9007199254740993', "'many'", '1.5']) {
     database.exec(`UPDATE user SET credits = ${value}`)
@@ -835,7 +835,7 @@ t.test(
       for (const database of [own, other]) database.close()
     })
     const adapter = await openAdapter(t, own, models)
-    const { id } = await createUser(adapter)
+    const { id } = await createUserRow(adapter)
     other.exec('BEGIN EXCLUSIVE')
     await t.rejects(adapter.open(), { code: 'SQLITE_BUSY' })
     other.exec('ROLLBACK')

@@ -370,6 +370,28 @@ const revokesInOnePlace: Check = (source) => {
     .map((node) => `${at(source, node)} revokes a token; use a function of lib/sessions`)
 }
 
+/** Returns the names of the functions of a module, without those inside functions and classes. */
+function functionNames ({ tree }: Source): string[] {
+  return tree.statements.flatMap((node) => {
+    if (ts.isFunctionDeclaration(node)) return node.name?.text ?? []
+    if (!ts.isVariableStatement(node)) return []
+    return node.declarationList.declarations.flatMap(({ name, initializer }) =>
+      initializer && (ts.isArrowFunction(initializer) || ts.isFunctionExpression(initializer)) ? name.getText() : []
+    )
+  })
+}
+
+/** A function has one name in the whole code base, so that a search for its name finds no other function. */
+function sharedFunctionNames (sources: Source[]): string[] {
+  const paths = new Map<string, Set<string>>()
+  for (const source of sources) {
+    for (const name of functionNames(source)) paths.set(name, (paths.get(name) ?? new Set()).add(source.path))
+  }
+  return [...paths].flatMap(([name, found]) =>
+    found.size > 1 ? [`${name} is a function in ${[...found].join(' and ')}`] : []
+  )
+}
+
 const machinePath = /(?:^|[^\w.])\/(?:work|farm|root|Users|home)\//
 const registryHost = /registry\.npmjs|registry\.yarnpkg|npmmirror\.|deb\.debian|archive\.ubuntu/
 
@@ -664,6 +686,30 @@ t.test('modules hold no state', async (t) => {
     t.equal(runOn(keepsNoState, 'lib/a.ts', text), 1, text)
   }
   t.equal(runOn(keepsNoState, 'lib/a.ts', 'const a = () => { let b = 0; return b++ }'), 0)
+})
+
+t.test('two functions of modules never share a name', async (t) => {
+  t.strictSame(sharedFunctionNames(sources), [])
+  const run = (...texts: string[]): string[] =>
+    sharedFunctionNames(texts.map((text, position) => parse(`lib/${position}.ts`, text)))
+  for (const text of [
+    'export function a () {}',
+    'export default async function a () {}',
+    'const b = 1, a = () => {}',
+    'export const a: A = async function () {}'
+  ]) {
+    t.strictSame(run('function a () {}', 'function b () {}', text), ['a is a function in lib/0.ts and lib/2.ts'], text)
+  }
+  for (const text of [
+    'const a = 1',
+    'function c () { function a () {} const b = () => {} }',
+    'class C { a () {} }',
+    "import { a } from './0.js'",
+    "export { a } from './0.js'",
+    'function c (): void; function c (c?: C): void {}'
+  ]) {
+    t.strictSame(run('function a () {}', text), [], text)
+  }
 })
 
 t.test('every name that the package exports has a doc comment', async (t) => {

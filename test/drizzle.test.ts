@@ -18,7 +18,7 @@ import type { DatabaseAdapter } from '../lib/contracts/database-adapter.js'
 import type { Model } from '../lib/contracts/models.js'
 import { drizzle, type DrizzleInstance } from '../lib/entries/drizzle.js'
 import { modelsOf } from '../lib/models.js'
-import { createToken, createUser, Counter, models as tested, AccessToken, User } from '../lib/testing/conformance/models.js'
+import { createToken, createUserRow, Counter, models as tested, AccessToken, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance } from '../lib/testing/index.js'
 import { Type, userSchemas } from '../lib/index.js'
 import { ARTHUR, backends, buildApp, PASSWORD } from './helpers/build-app.js'
@@ -160,7 +160,7 @@ for (const engine of engines) {
     }
     const seenAt = new Date('2026-11-21T03:52:56.005Z')
     const values = { nickname: 'Art', credits: 2 ** 40, ratio: -0.5, settings: { a: [1, null] } }
-    const user = await createUser(adapter, { ...values, seen_at: seenAt })
+    const user = await createUserRow(adapter, { ...values, seen_at: seenAt })
     const [row] = await queries.select().from(table)
     t.match(row, { ...values, id: user['id'], isActive: true, seenAt, hashedPassword: 'hash', sessionStamp: null })
     const id = randomUUID()
@@ -423,7 +423,7 @@ for (const engine of [postgres, mysql]) {
       const adapter = await opened(db, tables)
       await db.transaction(async (tx) => {
         const within = adapter.within?.(tx) as DatabaseAdapter
-        const user = await createUser(within, { email: 'a@x.org', credits: 2 ** 40, settings: { a: 1 }, seen_at: new Date(5), is_active: false })
+        const user = await createUserRow(within, { email: 'a@x.org', credits: 2 ** 40, settings: { a: 1 }, seen_at: new Date(5), is_active: false })
         const row = await createToken(within, user, 'token')
         t.strictSame(await within.findOne(User, { email: 'A@x.org' }), user)
         t.strictSame(await within.findWithUser?.(AccessToken, { token: 'token' }), { row, user })
@@ -435,7 +435,7 @@ for (const engine of [postgres, mysql]) {
       t.equal((await adapter.findMany(User, { credits: 2 ** 40 + 1 }, { limit: 2 })).length, 1)
       const failure = db.transaction(async (tx) => {
         const within = adapter.within?.(tx) as DatabaseAdapter
-        await createUser(within, { email: 'A@x.org', hashed_password: 'secret-hash' })
+        await createUserRow(within, { email: 'A@x.org', hashed_password: 'secret-hash' })
       })
       await t.rejects(failure, { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['email'] })
       const error = await failure.catch((error: unknown) => error as Error)
@@ -453,16 +453,16 @@ t.test('drizzle() refuses a lock that lasts longer than its time limit with 503,
   await adapter.open()
   const blocker = await (db.$client as pg.Pool).connect()
   await blocker.query('BEGIN; LOCK TABLE "user"')
-  await t.rejects(createUser(adapter), { code: 'FST_USERS_STORE_UNAVAILABLE' })
+  await t.rejects(createUserRow(adapter), { code: 'FST_USERS_STORE_UNAVAILABLE' })
   const late = db.transaction(async (tx) => {
     const within = adapter.within?.(tx) as DatabaseAdapter
-    await t.rejects(createUser(within), { code: 'FST_USERS_STORE_UNAVAILABLE' })
+    await t.rejects(createUserRow(within), { code: 'FST_USERS_STORE_UNAVAILABLE' })
     await blocker.query('ROLLBACK')
   })
   await late.catch(() => {})
   blocker.release()
   await sleep(0)
-  t.match(await createUser(adapter), { is_active: true })
+  t.match(await createUserRow(adapter), { is_active: true })
 })
 
 t.test('drizzle() refuses other values than instances of supported clients', async (t) => {

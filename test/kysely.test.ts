@@ -28,7 +28,7 @@ import { kysely, type KyselyInstance } from '../lib/entries/kysely.js'
 import { mysql } from '../lib/entries/mysql.js'
 import { postgres } from '../lib/entries/postgres.js'
 import { sqlite } from '../lib/entries/sqlite.js'
-import { AccessToken, createToken, createUser, Membership, models, User } from '../lib/testing/conformance/models.js'
+import { AccessToken, createToken, createUserRow, Membership, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance } from '../lib/testing/index.js'
 import { Person } from './helpers/adopted-user.js'
 import { ARTHUR, buildApp, cookieOf, PASSWORD } from './helpers/build-app.js'
@@ -266,11 +266,11 @@ for (const engine of engines) {
         { settings: false }
       ]
       for (const value of values) {
-        const user = await createUser(ours, value)
+        const user = await createUserRow(ours, value)
         const where = { id: user['id'] as string }
         t.strictSame(await ours.findOne(User, where), user)
         t.strictSame(await direct.findOne(User, where), user)
-        const other = await createUser(direct, value)
+        const other = await createUserRow(direct, value)
         t.strictSame(await ours.findOne(User, { id: other['id'] as string }), other)
         const token = await createToken(ours, user)
         t.strictSame(await ours.findWithUser?.(AccessToken, { token: token['token'] as string }), { row: token, user })
@@ -534,7 +534,7 @@ t.test(
       await drop()
     })
     const adapter = await opened(new Kysely<Tables>({ dialect: new MysqlDialect({ pool }) }))
-    const { id: owner } = await createUser(adapter, { email: 'owner@x.org', credits: 0 })
+    const { id: owner } = await createUserRow(adapter, { email: 'owner@x.org', credits: 0 })
     await pool.promise().query('CREATE TABLE heavy SELECT seq FROM seq_1_to_1000')
     const other = await pool.promise().getConnection()
     t.teardown(() => {
@@ -584,7 +584,7 @@ t.test(
     t.equal(runs, 2, 'the whole transaction runs again')
     t.equal((await adapter.findMany(Membership, {}, { limit: 9 })).length, 1)
 
-    const { id: last } = await createUser(adapter, {
+    const { id: last } = await createUserRow(adapter, {
       id: 'ffffffff-ffff-4fff-bfff-ffffffffffff',
       email: 'last@x.org',
       credits: 0
@@ -618,7 +618,7 @@ t.test(
     })
     await openedAdapter(postgres(pool, { createTables }))
     const adapter = await opened(new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) }), models, {})
-    const user = await createUser(adapter, {
+    const user = await createUserRow(adapter, {
       is_active: false,
       credits: 2 ** 40,
       ratio: 0.1,
@@ -663,7 +663,7 @@ t.test(
     await plain.query('ALTER TABLE accesstoken MODIFY created_at TIMESTAMP(6) NOT NULL')
     const adapter = await opened(db, models, {})
     const seen_at = new Date('2026-11-21T03:52:56.005+02:00')
-    const user = await createUser(adapter, {
+    const user = await createUserRow(adapter, {
       is_active: false,
       credits: 2 ** 40,
       ratio: 0.1,

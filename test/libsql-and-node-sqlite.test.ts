@@ -10,7 +10,7 @@ import {
   type NodeSqliteStatement,
   type SqliteDatabase
 } from '../lib/entries/sqlite.js'
-import { createToken, createUser, AccessToken, models, User } from '../lib/testing/conformance/models.js'
+import { createToken, createUserRow, AccessToken, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance } from '../lib/testing/index.js'
 import { ARTHUR, buildApp, cookieOf, PASSWORD } from './helpers/build-app.js'
 import { openLikeNodeSqlite, openNodeSqlite } from './helpers/node-sqlite.js'
@@ -150,11 +150,11 @@ for (const { name, open, options = {} } of clients) {
       t.teardown(() => {
         clearInterval(counting)
       })
-      const user = await createUser(adapter)
+      const user = await createUserRow(adapter)
       t.ok(turns >= 5, 'the event loop keeps running while the write waits')
       other.exec('BEGIN IMMEDIATE; UPDATE "user" SET email = \'taken@camelot.bt\'')
       const late = t.rejects(
-        createUser(adapter, { email: 'TAKEN@camelot.bt' }),
+        createUserRow(adapter, { email: 'TAKEN@camelot.bt' }),
         { code: 'FST_USERS_UNIQUE_VIOLATION' },
         'the other connection stores the e-mail first'
       )
@@ -176,10 +176,10 @@ for (const { name, open, options = {} } of clients) {
 
   t.test(`${name}: text with U+0000 is refused or stored completely, and JSON keeps it`, options, async (t) => {
     const adapter = await opened(t, open(':memory:'))
-    const user = await createUser(adapter, { order: 'a', settings: { text: 'a\0b' } })
+    const user = await createUserRow(adapter, { order: 'a', settings: { text: 'a\0b' } })
     t.strictSame(await adapter.findOne(User, { order: 'a' }), user)
     for (const order of ['a\0b', 'a\0', '\0']) {
-      const refusal = await createUser(adapter, { order }).then(
+      const refusal = await createUserRow(adapter, { order }).then(
         () => null,
         ({ code }: { code: string }) => code
       )
@@ -210,7 +210,7 @@ for (const { name, open, options = {} } of clients) {
 
   t.test(`${name}: a migration reads and writes the database`, options, async (t) => {
     const adapter = await opened(t, open(':memory:'))
-    await createUser(adapter)
+    await createUserRow(adapter)
     const source = await migrationOf(adapter)?.connect('refuse')
     const found = await source?.transaction('write', async (database) => {
       t.equal(await database.run('UPDATE "user" SET nickname = ?', ['Galahad']), 1)

@@ -19,7 +19,7 @@ import { mongodb, type MongoDb, type MongodbOptions } from '../lib/entries/mongo
 import type { StoreSchema } from '../lib/contracts/store-schema.js'
 import { kStoreSchema } from '../lib/symbols.js'
 import { userModel } from '../lib/users/index.js'
-import { AccessToken, createToken, createUser, Membership, models, User } from '../lib/testing/conformance/models.js'
+import { AccessToken, createToken, createUserRow, Membership, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance } from '../lib/testing/index.js'
 import { addRoutes, ARTHUR, buildApp, PASSWORD } from './helpers/build-app.js'
 import { flow } from './helpers/flow.js'
@@ -653,7 +653,7 @@ t.test(
   async (t) => {
     const { db, sent } = await onProxy(t)
     const adapter = await opened(db, [User, AccessToken])
-    const user = await createUser(adapter, { email: 'King.Arthur@camelot.bt' })
+    const user = await createUserRow(adapter, { email: 'King.Arthur@camelot.bt' })
     await createToken(adapter, user, 'token')
     t.match(
       await sent(async () => {
@@ -700,7 +700,7 @@ for (const store of stores) {
   t.test(title, store.options, async (t) => {
     const { db, sent } = await onProxy(t, store)
     const adapter = await opened(db, [User, AccessToken])
-    const user = await createUser(adapter, { email: 'King.Arthur@camelot.bt' })
+    const user = await createUserRow(adapter, { email: 'King.Arthur@camelot.bt' })
     const lookUps = await sent(() => adapter.findOne(User, { email: 'KING.arthur@camelot.bt' }))
     t.match(lookUps, [{ find: 'User', filter: { email_folded: { $eq: 'king.arthur@camelot.bt' } }, limit: 1 }])
     t.equal(lookUps.length, 1)
@@ -715,7 +715,7 @@ for (const store of completeStores) {
     const { db, sent } = await onProxy(t, store)
     await db.collection('User').createIndexes([EMAIL_INDEX])
     const adapter = await opened(db, [User])
-    const user = await createUser(adapter, { email: 'King.Arthur@camelot.bt' })
+    const user = await createUserRow(adapter, { email: 'King.Arthur@camelot.bt' })
     const caseless = {
       find: 'User',
       filter: { email: { $eq: 'KING.arthur@camelot.bt' } },
@@ -936,7 +936,7 @@ t.test('MongoDB: the error for a document that cannot be read names the field', 
     await users.insertOne(changed)
   }
   const adapter = await opened(db, [User])
-  const { id } = await createUser(adapter)
+  const { id } = await createUserRow(adapter)
   const [document = {}] = (await users.find({}).toArray()) as Document[]
   const wrong: Document = {
     _id: new Binary(Buffer.alloc(3), 4),
@@ -1043,7 +1043,7 @@ t.test('MongoDB: integer ids continue after the highest existing id', mongoeco.o
   )
   const users = await opened(freshDb(t, db.client), [User])
   await t.rejects(
-    createUser(users),
+    createUserRow(users),
     { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['email'] },
     'a server that does not name the duplicate key'
   )
@@ -1053,7 +1053,7 @@ t.test('MongoDB: integer ids continue after the highest existing id', mongoeco.o
       : undefined
   )
   await t.rejects(
-    createUser(users),
+    createUserRow(users),
     { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['badge'] },
     'a unique index of the application'
   )
@@ -1150,7 +1150,7 @@ t.test('DEP-01: an application that starts before its MongoDB works as soon as M
 t.test('mongodb() retries reads and writes when the primary changes', mongoeco.options, async (t) => {
   const { proxy, db } = await onProxy(t, mongoeco, { heartbeatFrequencyMS: 500 })
   const adapter = await opened(db, [User, AccessToken])
-  const user = await createUser(adapter)
+  const user = await createUserRow(adapter)
   await createToken(adapter, user, 'token')
   for (const work of [
     () => createToken(adapter, user, 'other'),

@@ -20,7 +20,7 @@ import {
   type MysqlPool,
   type MysqlQuery
 } from '../lib/entries/mysql.js'
-import { AccessToken, createToken, createUser, Membership, models, User } from '../lib/testing/conformance/models.js'
+import { AccessToken, createToken, createUserRow, Membership, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance } from '../lib/testing/index.js'
 import { startTcpProxy } from './fixtures/tcp-proxy.js'
 import { Person } from './helpers/adopted-user.js'
@@ -268,7 +268,7 @@ t.test(
       seen_at: new Date('2026-11-21T03:52:56.005+02:00'),
       order: ''
     }
-    const user = await createUser(adapter, { ...fields, email: 'plain@x.org' })
+    const user = await createUserRow(adapter, { ...fields, email: 'plain@x.org' })
     const raw =
       "SELECT concat_ws('|', hex(nickname), credits, ratio, hex(settings), seen_at, hex(`order`), is_active) FROM user"
     const stored = await column(pool, raw)
@@ -317,7 +317,7 @@ t.test(
         'the count is of matching rows, not of changed rows'
       )
       t.equal(await other.update(User, { id: 'x' }, { is_active: true }), 0)
-      await createUser(other, { ...fields, email: `${position}@x.org` })
+      await createUserRow(other, { ...fields, email: `${position}@x.org` })
       await createToken(other, user)
       t.hasStrict(await other.findWithUser?.(AccessToken, { user_id: user['id'] as string }), { user })
       t.equal(await other.delete(AccessToken, { user_id: user['id'] as string }), 1)
@@ -336,7 +336,7 @@ t.test("MySQL: a pool of mysql2's callback API works too", service, async (t) =>
   const adapter = mysql(pool as MysqlCallbackPool, { createTables })
   for (const model of models) adapter.define(model)
   await adapter.open()
-  const user = await createUser(adapter)
+  const user = await createUserRow(adapter)
   t.strictSame(await adapter.findOne(User, { id: user['id'] as string }), user)
 })
 
@@ -496,7 +496,7 @@ t.test(
       const adapter = await opened(pool, [User, AccessToken])
       const addresses = ['Jose@x.org', 'jos\u00E9@x.org', 'Jose@x.org ', 'I@x.org']
       const users = []
-      for (const email of addresses) users.push(await createUser(adapter, { email, order: email, nickname: email }))
+      for (const email of addresses) users.push(await createUserRow(adapter, { email, order: email, nickname: email }))
       for (const [position, email] of addresses.entries()) {
         for (const look of [
           email,
@@ -667,7 +667,7 @@ t.test(
     await pool.query(`CREATE TABLE user (id VARCHAR(36) PRIMARY KEY, email VARCHAR(320) CHARACTER SET latin1, hashed_password TEXT, is_active INT, nickname VARCHAR(80), credits INTEGER,
     ratio DECIMAL(20, 2), settings LONGTEXT, seen_at DATETIME, \`order\` VARCHAR(5), notes TINYTEXT)`)
     const adapter = await opened(pool, [User])
-    const user = await createUser(adapter, {
+    const user = await createUserRow(adapter, {
       credits: 5,
       ratio: 1.5,
       settings: { a: ['é'] },
@@ -679,13 +679,13 @@ t.test(
       await adapter.findOne(User, { id: user['id'] as string, credits: 5, ratio: 1.5, seen_at: new Date(1e12) }),
       user
     )
-    await createUser(adapter, { order: 'B' })
+    await createUserRow(adapter, { order: 'B' })
     t.strictSame(
       (await adapter.findMany(User, { order: { lt: 'a' } }, { limit: 9 })).map((row) => row['order']),
       ['B'],
       'the order is by bytes, not by language'
     )
-    await t.rejects(createUser(adapter, { order: 'abcdef' }), { ...mismatch, message: /"order" holds 5 characters/ })
+    await t.rejects(createUserRow(adapter, { order: 'abcdef' }), { ...mismatch, message: /"order" holds 5 characters/ })
     for (const change of [
       { credits: 2 ** 40 },
       { credits: { increment: 2_147_483_647 } },
@@ -736,7 +736,7 @@ t.test(
 t.test('INP-07: hostile values are stored unchanged or refused by MySQL, and never run as SQL', service, async (t) => {
   const { pool } = await makeMysqlPool(t)
   const adapter = await opened(pool)
-  const user = await createUser(adapter, { order: 'a' })
+  const user = await createUserRow(adapter, { order: 'a' })
   for (const value of [
     "'; DROP TABLE user; -- ",
     '\\',
@@ -774,7 +774,7 @@ t.test('INP-07: hostile values are stored unchanged or refused by MySQL, and nev
     t.equal(await adapter.findOne(User, { id }), null, id)
     t.equal(await adapter.delete(User, { id }), 0)
   }
-  await t.rejects(createUser(adapter, { id: 'x' }), invalid)
+  await t.rejects(createUserRow(adapter, { id: 'x' }), invalid)
   const [owner, token] = models.filter(({ name }) => name.startsWith('person_integer')) as [Model, Model]
   await adapter.create(owner, { email: 'a@x.org' })
   for (const id of [2_147_483_648, Number.MAX_SAFE_INTEGER, -2_147_483_649]) {
@@ -1014,7 +1014,7 @@ t.test(
       (await adapter.findMany(User, {}, { limit: 9 })).length,
       (await adapter.findMany(Membership, {}, { limit: 9 })).length
     ]
-    const { id: owner } = await createUser(adapter, { email: '0@x.org' })
+    const { id: owner } = await createUserRow(adapter, { email: '0@x.org' })
     await direct.query('CREATE TABLE heavy SELECT seq FROM seq_1_to_1000')
     const other = await direct.getConnection()
     t.teardown(() => {
@@ -1072,7 +1072,7 @@ t.test(
     const { pool } = await makeMysqlPool(t, { connectionLimit: 3 })
     const adapter = await opened(pool)
     const ids = ['00000000-3a06-48f2-9c44-a16751012464', '00000001-3a06-48f2-9c44-a16751012464']
-    for (const id of ids) await createUser(adapter, { id, credits: 0 })
+    for (const id of ids) await createUserRow(adapter, { id, credits: 0 })
     await pool.query('CREATE TABLE heavy SELECT seq FROM seq_1_to_1000')
     const other = await pool.getConnection()
     await other.query('START TRANSACTION')

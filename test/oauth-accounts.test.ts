@@ -7,7 +7,7 @@ import Fastify from 'fastify'
 import { Kysely, MysqlDialect, PostgresDialect } from 'kysely'
 import Libsql from 'libsql'
 import t, { type Test } from 'tap'
-import { accountRoutes } from '../lib/features/oauth/account-routes.js'
+import { oauthAccountRoutes } from '../lib/features/oauth/account-routes.js'
 import type {
   AccountSettings,
   Identity,
@@ -218,7 +218,7 @@ async function start (
             accounts = rules
             return {
               routes: async (scope) => {
-                await scope.register(accountRoutes, { prefix: '/users', kit, accounts: rules })
+                await scope.register(oauthAccountRoutes, { prefix: '/users', kit, accounts: rules })
               }
             }
           },
@@ -1645,7 +1645,7 @@ t.test('the API document describes the routes, their security and replies', asyn
           none,
           (accounts, kit) => ({
             routes: async (scope) => {
-              await scope.register(accountRoutes, { prefix: '/users', kit, accounts })
+              await scope.register(oauthAccountRoutes, { prefix: '/users', kit, accounts })
             }
           }),
           new Map(),

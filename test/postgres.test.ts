@@ -12,7 +12,7 @@ import type { DatabaseAdapter } from '../lib/contracts/database-adapter.js'
 import type { Model } from '../lib/contracts/models.js'
 import { integerId, Type, userSchemas, uuidId } from '../lib/index.js'
 import { postgres, type PgPool, type PgQuery } from '../lib/entries/postgres.js'
-import { AccessToken, createToken, createUser, Membership, models, User } from '../lib/testing/conformance/models.js'
+import { AccessToken, createToken, createUserRow, Membership, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance, withSlowReads } from '../lib/testing/index.js'
 import { startTcpProxy } from './fixtures/tcp-proxy.js'
 import { recordQueries } from '../benchmarks/helpers/recorded-pool.js'
@@ -318,7 +318,7 @@ t.test(
   async (t) => {
     const { pool } = await makePool(t, { max: 1 })
     const adapter = await opened(pool)
-    const { id } = await createUser(adapter)
+    const { id } = await createUserRow(adapter)
     const find = async (): Promise<unknown> => (await adapter.findOne(User, { id: id as string }))?.['id']
     t.equal(await find(), id)
     await pool.query('ALTER TABLE "user" ALTER hashed_password TYPE TEXT')
@@ -337,7 +337,7 @@ t.test(
     const { pool, schema } = await makePool(t)
     const adapter = await opened(pool)
     const seen_at = new Date('2026-11-21T03:52:56.005+02:00')
-    const user = await createUser(adapter, { seen_at, credits: Number.MAX_SAFE_INTEGER, ratio: 0.1 })
+    const user = await createUserRow(adapter, { seen_at, credits: Number.MAX_SAFE_INTEGER, ratio: 0.1 })
     t.strictSame(
       await column(pool, "SELECT to_char(seen_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') FROM \"user\""),
       ['2026-11-21 01:52:56.005000']
@@ -416,7 +416,7 @@ t.test('PostgreSQL: other column types of existing tables work', service, async 
   await pool.query(`CREATE TABLE "user" (id VARCHAR(36) PRIMARY KEY, email VARCHAR(320), hashed_password TEXT, is_active BOOLEAN, nickname VARCHAR(80), credits INTEGER,
     ratio NUMERIC, settings JSONB, seen_at TIMESTAMP WITHOUT TIME ZONE, "order" VARCHAR(5) COLLATE "und-x-icu")`)
   const adapter = await opened(pool, [User])
-  const user = await createUser(adapter, {
+  const user = await createUserRow(adapter, {
     credits: 5,
     ratio: 1.5,
     settings: { a: ['é'] },
@@ -428,13 +428,13 @@ t.test('PostgreSQL: other column types of existing tables work', service, async 
     await adapter.findOne(User, { id: user['id'] as string, credits: 5, ratio: 1.5, seen_at: new Date(1e12) }),
     user
   )
-  await createUser(adapter, { order: 'B' })
+  await createUserRow(adapter, { order: 'B' })
   t.strictSame(
     (await adapter.findMany(User, { order: { lt: 'a' } }, { limit: 9 })).map((row) => row['order']),
     ['B'],
     'the order is by bytes, not by language'
   )
-  await t.rejects(createUser(adapter, { order: 'abcdef' }), { ...mismatch, message: /"order" holds 5 characters/ })
+  await t.rejects(createUserRow(adapter, { order: 'abcdef' }), { ...mismatch, message: /"order" holds 5 characters/ })
   for (const change of [{ credits: 2 ** 40 }, { credits: { increment: 2_147_483_647 } }, { settings: { nul: '\0' } }]) {
     await t.rejects(
       adapter.update(User, { id: user['id'] as string }, change),
@@ -465,7 +465,7 @@ t.test('EML-03: text compares byte by byte in a column whose collation ignores c
   await pool.query(`CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
     CREATE TABLE accesstoken (token VARCHAR(43) COLLATE nocase PRIMARY KEY, user_id UUID, created_at TIMESTAMPTZ)`)
   const adapter = await opened(pool, [User, AccessToken])
-  const user = await createUser(adapter)
+  const user = await createUserRow(adapter)
   await createToken(adapter, user, 'Secret')
   for (const token of ['SECRET', { in: ['SECRET'] }, { gt: 'Secret' }]) {
     t.equal(await adapter.findOne(AccessToken, { token }), null)
@@ -476,14 +476,14 @@ t.test('EML-03: text compares byte by byte in a column whose collation ignores c
 t.test('PostgreSQL: values that no column can store match no row and are refused when written', service, async (t) => {
   const { pool } = await makePool(t)
   const adapter = await opened(pool)
-  const user = await createUser(adapter, { order: 'a', settings: { text: 'a\0' } })
+  const user = await createUserRow(adapter, { order: 'a', settings: { text: 'a\0' } })
   t.strictSame(user['settings'], { text: 'a\0' }, 'JSON keeps NUL')
   t.strictSame(await adapter.findOne(User, { order: 'a' }), user)
   const refused = { code: 'FST_USERS_INVALID_OPTION' }
-  await t.rejects(createUser(adapter, { order: 'a\0' }), refused)
-  await t.rejects(createUser(adapter, { email: '\0@x.org' }), refused)
+  await t.rejects(createUserRow(adapter, { order: 'a\0' }), refused)
+  await t.rejects(createUserRow(adapter, { email: '\0@x.org' }), refused)
   await t.rejects(adapter.update(User, { id: user['id'] as string }, { order: '\0' }), refused)
-  await t.rejects(createUser(adapter, { id: 'x' }), refused)
+  await t.rejects(createUserRow(adapter, { id: 'x' }), refused)
   for (const where of [
     { order: 'a\0' },
     { email: 'a\0' },

@@ -12,7 +12,7 @@ import type { Model } from '../lib/contracts/models.js'
 import { prisma, type PrismaInstance } from '../lib/entries/prisma.js'
 import { Type, userSchemas } from '../lib/index.js'
 import { modelsOf } from '../lib/models.js'
-import { AccessToken, Counter, createToken, createUser, models as tested, User } from '../lib/testing/conformance/models.js'
+import { AccessToken, Counter, createToken, createUserRow, models as tested, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance } from '../lib/testing/index.js'
 import { ARTHUR, backends, buildApp, PASSWORD, SECRET } from './helpers/build-app.js'
 import { createCommandFolder, library } from './helpers/command-line.js'
@@ -119,7 +119,7 @@ for (const engine of engines) {
       await adapter.delete(User, {})
       const seenAt = new Date('2026-11-21T03:52:56.005Z')
       const values = { nickname: 'Art', ratio: -0.5, settings: { a: [1, null] } }
-      const user = await createUser(adapter, { ...values, credits: 2 ** 40, seen_at: seenAt })
+      const user = await createUserRow(adapter, { ...values, credits: 2 ** 40, seen_at: seenAt })
       const [row] = await client.user.findMany()
       t.match(row, { ...values, id: user['id'], isActive: true, seenAt, credits: 2n ** 40n, hashedPassword: 'hash', sessionStamp: null })
       const id = randomUUID()
@@ -139,7 +139,7 @@ for (const engine of engines) {
       await adapter.delete(User, {})
       await client.$transaction(async (tx) => {
         const within = adapter.within?.(tx) as DatabaseAdapter
-        const user = await createUser(within, { email: 'a@x.org', credits: 1, settings: { a: 1 }, seen_at: new Date(5), is_active: false })
+        const user = await createUserRow(within, { email: 'a@x.org', credits: 1, settings: { a: 1 }, seen_at: new Date(5), is_active: false })
         const row = await createToken(within, user, 'token')
         t.strictSame(await within.findOne(User, { email: 'A@x.org' }), user)
         t.strictSame(await within.findWithUser?.(AccessToken, { token: 'token' }), { row, user })
@@ -148,7 +148,7 @@ for (const engine of engines) {
         t.equal(await within.delete(User, { id: second?.['id'] as string }), 1)
       })
       t.equal((await adapter.findMany(User, { credits: 2 }, { limit: 2 })).length, 1)
-      const failure = await createUser(adapter, { email: 'A@x.org', hashed_password: 'secret-hash' }).catch((error: unknown) => error as Error)
+      const failure = await createUserRow(adapter, { email: 'A@x.org', hashed_password: 'secret-hash' }).catch((error: unknown) => error as Error)
       t.match(failure, { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['email'] })
       t.notMatch(String((failure as Error).cause), /secret-hash/)
     })

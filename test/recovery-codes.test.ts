@@ -1,5 +1,5 @@
 import t from 'tap'
-import { generateCode, readCode } from '../lib/features/recovery-codes/code-format.js'
+import { generateCode, readRecoveryCode } from '../lib/features/recovery-codes/code-format.js'
 import { recoveryCodeModel } from '../lib/features/recovery-codes/model.js'
 import { memory } from '../lib/entries/memory.js'
 import { withSlowReads } from '../lib/testing/slow-reads.js'
@@ -26,14 +26,14 @@ t.test('TOTP-08: codes have 80 random bits in four groups, and are read lenientl
     t.match(code, /^[0-9A-HJKMNP-TV-Z]{4}(-[0-9A-HJKMNP-TV-Z]{4}){3}$/)
     const plain = code.replaceAll('-', '')
     for (const form of [code, plain, code.toLowerCase(), code.replaceAll('-', ' '), ` ${code} `, plain.replaceAll('0', 'O').replaceAll('1', 'l')]) {
-      t.equal(readCode(form), plain, form)
+      t.equal(readRecoveryCode(form), plain, form)
     }
   }
   const others = [
     '', ' ', '0000-0000-0000-000', '0000-0000-0000-00000', 'U000-0000-0000-0000', '００００-0000-0000-0000',
     '0000\0-0000-0000-0000', '0000\n0000-0000-0000', '0000–0000–0000–0000', '0'.repeat(100_000)
   ]
-  for (const other of others) t.equal(readCode(other), null, JSON.stringify(other.slice(0, 30)))
+  for (const other of others) t.equal(readRecoveryCode(other), null, JSON.stringify(other.slice(0, 30)))
 })
 
 t.test('TOTP-08: codes are stored as digests, work once in any spelling, and only for their user', async (t) => {

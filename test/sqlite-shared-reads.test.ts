@@ -6,7 +6,7 @@ import type { DatabaseAdapter, Row } from '../lib/contracts/database-adapter.js'
 import { useSqlite } from '../lib/adapters/sql/drivers/sqlite.js'
 import { bearerTransport, databaseStrategy } from '../lib/index.js'
 import { sqlite } from '../lib/entries/sqlite.js'
-import { createUser, models, User } from '../lib/testing/conformance/models.js'
+import { createUserRow, models, User } from '../lib/testing/conformance/models.js'
 import { ARTHUR, buildApp } from './helpers/build-app.js'
 
 // The first read of a turn of the event loop runs at once. The others wait for its end and share one transaction.
@@ -44,7 +44,7 @@ async function readTogether (adapter: DatabaseAdapter, ids: readonly unknown[]):
 t.test('simultaneous reads share one transaction, and each returns its own row', async (t) => {
   const { adapter, executed, database } = await openDatabase(t)
   const ids: unknown[] = []
-  for (let i = 0; i < 5; i++) ids.push((await createUser(adapter, { nickname: `n${i}` }))['id'])
+  for (let i = 0; i < 5; i++) ids.push((await createUserRow(adapter, { nickname: `n${i}` }))['id'])
   executed.length = 0
   t.same(await readTogether(adapter, [ids[3], 'unknown', ids[0], ids[4]]), ['n3', undefined, 'n0', 'n4'])
   t.same(executed, ['BEGIN', 'COMMIT'])
@@ -59,7 +59,7 @@ t.test('a read that waits sees what another connection commits before and after 
   const path = join(t.testdir({}), 'users.db')
   const { adapter, database } = await openDatabase(t, path)
   database.pragma('journal_mode = WAL')
-  const { id } = await createUser(adapter, { nickname: 'before' })
+  const { id } = await createUserRow(adapter, { nickname: 'before' })
   const other = new Database(path)
   t.teardown(() => other.close())
   const rename = other.prepare('UPDATE "user" SET nickname = ?')
@@ -99,8 +99,8 @@ t.test('a session that was revoked while requests wait for their turn is refused
 
 t.test('a read that fails does not affect the reads that share its transaction', async (t) => {
   const { adapter, database } = await openDatabase(t)
-  const good = await createUser(adapter, { nickname: 'good' })
-  const bad = await createUser(adapter, { nickname: 'bad' })
+  const good = await createUserRow(adapter, { nickname: 'good' })
+  const bad = await createUserRow(adapter, { nickname: 'bad' })
   // an integer that a JavaScript number cannot hold, in a column that the adapter must read
   database.prepare('UPDATE "user" SET credits = ? WHERE id = ?').run(2n ** 62n, bad['id'])
   await nextTurn()
@@ -113,7 +113,7 @@ t.test('a read that fails does not affect the reads that share its transaction',
 
 t.test('reads join a transaction of the application, and do not end it', async (t) => {
   const { adapter, database, executed } = await openDatabase(t)
-  const { id } = await createUser(adapter, { nickname: 'one' })
+  const { id } = await createUserRow(adapter, { nickname: 'one' })
   database.exec('BEGIN')
   database.prepare('UPDATE "user" SET nickname = ?').run('uncommitted')
   executed.length = 0
@@ -126,8 +126,8 @@ t.test('reads join a transaction of the application, and do not end it', async (
 
 t.test('reads succeed while the application iterates over rows, when no transaction can begin', async (t) => {
   const { adapter, database } = await openDatabase(t)
-  const { id } = await createUser(adapter, { nickname: 'one' })
-  await createUser(adapter)
+  const { id } = await createUserRow(adapter, { nickname: 'one' })
+  await createUserRow(adapter)
   const rows = database.prepare('SELECT id FROM "user"').iterate()
   rows.next()
   t.same(await readTogether(adapter, [id, id, id]), ['one', 'one', 'one'])
@@ -136,7 +136,7 @@ t.test('reads succeed while the application iterates over rows, when no transact
 
 t.test('a transaction that cannot be committed is rolled back', async (t) => {
   const { adapter, database } = await openDatabase(t)
-  const { id } = await createUser(adapter, { nickname: 'one' })
+  const { id } = await createUserRow(adapter, { nickname: 'one' })
   const exec = database.exec.bind(database)
   database.exec = (sql) => {
     if (sql === 'COMMIT') throw new Error('disk I/O error')

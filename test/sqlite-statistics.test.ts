@@ -3,7 +3,7 @@ import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
 import type { DatabaseAdapter, Row } from '../lib/contracts/database-adapter.js'
 import { sqlite } from '../lib/entries/sqlite.js'
-import { AccessToken, createToken, createUser, models, User } from '../lib/testing/conformance/models.js'
+import { AccessToken, createToken, createUserRow, models, User } from '../lib/testing/conformance/models.js'
 
 interface Prepared {
   database: Database.Database
@@ -35,7 +35,7 @@ async function openWithStatistics (t: Test): Promise<Prepared> {
   }
   const first = await open()
   const users = []
-  for (let i = 0; i < 30; i++) users.push(await createUser(first, { credits: i % 3 }))
+  for (let i = 0; i < 30; i++) users.push(await createUserRow(first, { credits: i % 3 }))
   const tokens = []
   for (const user of users) tokens.push(await createToken(first, user))
   await first.close?.()

@@ -17,7 +17,7 @@ export function createUncountedAttempts ({ hooks, canonicalEmail }: AttemptParts
   return {
     checks,
     async begin (kind, source) {
-      const email = await emailOf(source, canonicalEmail)
+      const email = await attemptEmailOf(source, canonicalEmail)
       await checkAttempt(hooks, checks, kind, eventOf(source, email, null), source)
       return UNCOUNTED
     },
@@ -28,7 +28,7 @@ export function createUncountedAttempts ({ hooks, canonicalEmail }: AttemptParts
 }
 
 /** Returns the e-mail of an attempt in the form in which e-mails are compared. */
-export async function emailOf (
+export async function attemptEmailOf (
   { email = null }: AttemptSource,
   canonicalEmail: AttemptParts['canonicalEmail']
 ): Promise<string | null> {

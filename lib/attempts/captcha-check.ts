@@ -47,7 +47,7 @@ export function createCaptchaCheck (
   return async (kind, event, { request }) => {
     if (request === null || !kinds.has(kind)) return
     if (when !== null && !(await when(kind, event))) return
-    const token = tokenOf(request, provider.field)
+    const token = captchaTokenOf(request, provider.field)
     if (token === undefined || token === null || token === '') throw FST_USERS_CAPTCHA_REQUIRED()
     if (typeof token !== 'string' || token.length > MAX_TOKEN_LENGTH) throw FST_USERS_CAPTCHA_FAILED()
     const isAccepted = await ask({ token, ip: event.ip, kind }, request)
@@ -58,7 +58,7 @@ export function createCaptchaCheck (
   }
 }
 
-function tokenOf ({ headers, body }: FastifyRequest, field: string): unknown {
+function captchaTokenOf ({ headers, body }: FastifyRequest, field: string): unknown {
   const given = headers[CAPTCHA_HEADER]
   if (given !== undefined) return given
   return typeof body === 'object' && body !== null ? (body as Record<string, unknown>)[field] : undefined

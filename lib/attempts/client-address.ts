@@ -14,7 +14,7 @@ export function clientOf (ip: string | undefined): string {
   if (isIPv4(address)) return address
   const [plain = ''] = address.split('%') // a zone may follow a link-local address (RFC 4007, section 11)
   if (!isIPv6(plain)) return UNKNOWN
-  const groups = groupsOf(plain)
+  const groups = ipv6GroupsOf(plain)
   for (const prefix of [MAPPED, TRANSLATED]) {
     if (prefix.every((group, i) => group === groups[i])) return ipv4Of(groups.slice(6))
   }
@@ -31,7 +31,7 @@ function withoutPort (text: string): string {
 }
 
 /** Returns the eight groups of a valid IPv6 address (RFC 4291, section 2.2). */
-function groupsOf (address: string): number[] {
+function ipv6GroupsOf (address: string): number[] {
   const end = address.lastIndexOf(':') + 1
   const [a = 0, b = 0, c = 0, d] = address.slice(end).split('.').map(Number)
   const isMixed = d !== undefined // the last 32 bits are written as an IPv4 address

@@ -4,7 +4,7 @@ import type { LimitSettings } from '../contracts/limits.js'
 import type { User, UserRow } from '../contracts/user.js'
 import type { Background } from '../hooks/index.js'
 import type { AccountCounter, AccountCounters } from './account-counters.js'
-import { checkAttempt, emailOf, eventOf, type AttemptParts } from './attempts.js'
+import { attemptEmailOf, checkAttempt, eventOf, type AttemptParts } from './attempts.js'
 import { clientOf } from './client-address.js'
 import { windowsOnly, type Counted, type Counting, type KeyOf } from './counting.js'
 
@@ -44,7 +44,7 @@ export function createCountedAttempts (parts: CountedParts): Attempts {
 
     async begin (kind, source) {
       const client = await countClient(parts, kind, source)
-      const email = await emailOf(source, canonicalEmail)
+      const email = await attemptEmailOf(source, canonicalEmail)
       const account = await countAccount(parts, source.isCode === true ? 'code' : COUNTER_OF[kind], email)
       const event = eventOf(source, email, account?.counted.before.failures ?? null)
       try {

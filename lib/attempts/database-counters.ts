@@ -29,7 +29,7 @@ export function createDatabaseCounters ({ store, clock, background }: DatabaseCo
     if (next === null) return (await store.delete(model, { id: key, value: expected })) === 1
     const changes = { value: next, expires_at: expires }
     return expected === null
-      ? await insert(store, { id: key, ...changes })
+      ? await insertCounter(store, { id: key, ...changes })
       : (await store.update(model, { id: key, value: expected }, changes)) === 1
   }
 
@@ -48,7 +48,7 @@ export function createDatabaseCounters ({ store, clock, background }: DatabaseCo
 }
 
 /** Returns false if the row exists already. */
-async function insert (store: DatabaseAdapter, row: Record<string, unknown>): Promise<boolean> {
+async function insertCounter (store: DatabaseAdapter, row: Record<string, unknown>): Promise<boolean> {
   try {
     await store.create(model, row)
     return true

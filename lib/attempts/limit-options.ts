@@ -72,7 +72,7 @@ export function readLimitsOptions (
   checkKnownKeys('limits.mail.', mail, ['recipient', 'all'])
   const clientLimits = Object.entries(CLIENT).map(([kind, fallback]) => [
     kind,
-    readLimits(`limits.client.${kind}`, client[kind as keyof typeof client], fallback)
+    readAttemptLimits(`limits.client.${kind}`, client[kind as keyof typeof client], fallback)
   ])
   return {
     store,
@@ -82,8 +82,8 @@ export function readLimitsOptions (
     client: Object.fromEntries(clientLimits) as LimitSettings['client'], // one entry per kind
     account: readAccount(options.account ?? {}),
     mail: {
-      recipient: readLimits('limits.mail.recipient', mail.recipient, RECIPIENT),
-      all: readLimits('limits.mail.all', mail.all, ALL)
+      recipient: readAttemptLimits('limits.mail.recipient', mail.recipient, RECIPIENT),
+      all: readAttemptLimits('limits.mail.all', mail.all, ALL)
     }
   }
 }
@@ -98,13 +98,17 @@ function readAccount (given: AccountLimits): AccountRule {
     checkNumber('limits.account.delay.maxSeconds', delay.maxSeconds, MAX_SECONDS)
   }
   return {
-    limits: readLimits('limits.account.failures', failures, FAILURES),
+    limits: readAttemptLimits('limits.account.failures', failures, FAILURES),
     delay: delay === false ? null : delay,
     stopAfter: checkNumber('limits.account.stopAfter', stopAfter, MAX_FAILURES)
   }
 }
 
-function readLimits (option: string, given: LimitOption | undefined, fallback: readonly Limit[]): readonly Limit[] {
+function readAttemptLimits (
+  option: string,
+  given: LimitOption | undefined,
+  fallback: readonly Limit[]
+): readonly Limit[] {
   if (given === undefined) return fallback
   if (given === false) return []
   const list = (Array.isArray(given) ? given : [given]) as readonly Limit[]

@@ -24,7 +24,7 @@ const REPORTED_BEFORE: ReadonlySet<string> = new Set([
 export function errorEntry (error: object, given: AuditEntry | undefined, isReported: boolean): AuditEntry | null {
   const { code, statusCode, detail } = error as { code?: unknown; statusCode?: unknown; detail?: unknown }
   const status = typeof statusCode === 'number' ? statusCode : 500
-  const reason = reasonOf(code, detail)
+  const reason = auditReasonOf(code, detail)
   const { outcome: _, ...of } = given ?? { event: '' }
   if (status === 429) return { ...of, event: 'limit.hit', outcome: 'blocked', reason, details: operationOf(given) }
   if (status === 502 || status === 503) return { ...of, event: 'dependency.failure', outcome: 'failure', reason, details: operationOf(given) }
@@ -40,7 +40,7 @@ function operationOf (given: AuditEntry | undefined): NonNullable<AuditEntry['de
 }
 
 /** Returns the code without its prefix. A hook's own word replaces the code of `refuse()`. */
-function reasonOf (code: unknown, detail: unknown): string {
+function auditReasonOf (code: unknown, detail: unknown): string {
   const word = typeof code === 'string' ? code.replace('FST_USERS_', '') : 'ERROR'
   return word === 'REFUSED' && typeof detail === 'string' && /^[A-Z][A-Z0-9_]{0,63}$/.test(detail) ? detail : word
 }

@@ -73,7 +73,7 @@ function createHook (options: GuardOptions): GuardHook {
 function runHook (request: AnyRequest, reply: AnyReply, options: GuardOptions, done: HookHandlerDoneFunction): void {
   let checked: MaybePromise<Error | null>
   try {
-    checked = checkRequest(request, options)
+    checked = checkWithGuard(request, options)
   } catch (error) {
     refuseRequest(request, reply, error, done)
     return
@@ -108,7 +108,7 @@ function refuseRequest (request: AnyRequest, reply: AnyReply, thrown: unknown, d
 
 async function authenticateInHandler (request: AnyRequest, options: GuardOptions): Promise<User | null> {
   try {
-    const refusal = await checkRequest(request, options)
+    const refusal = await checkWithGuard(request, options)
     if (refusal !== null) throw refusal
   } catch (thrown) {
     const error = toCallError(thrown)
@@ -118,7 +118,7 @@ async function authenticateInHandler (request: AnyRequest, options: GuardOptions
   return (request as FastifyRequest).user
 }
 
-function checkRequest (request: AnyRequest, options: GuardOptions): MaybePromise<Error | null> {
+function checkWithGuard (request: AnyRequest, options: GuardOptions): MaybePromise<Error | null> {
   const guard = guardOf(request)
   if (guard === undefined) throw notRegistered(request.server)
   return guard.check(request as FastifyRequest, options)

@@ -80,7 +80,7 @@ export function createAuthenticator ({ own, ofFeatures }: AuthenticatorBackends,
       if (backend === undefined || (enabled !== null && !enabled.includes(backend.name))) continue
       const token = backend.transport.extractToken(request)
       if (token === null) continue
-      const found = identify(sources, request, backend, token, users)
+      const found = identifyByToken(sources, request, backend, token, users)
       if (isPromise(found)) return found.then((read) => read ?? search(request, enabled, i + 1, users))
       if (found !== null) return found
     }
@@ -100,7 +100,7 @@ export function createAuthenticator ({ own, ofFeatures }: AuthenticatorBackends,
       const found: Authentication[] = []
       if (backend === undefined) return found
       for (const token of presentedTokens(backend.transport, request)) {
-        const session = await identify(sources, request, backend, token, rows)
+        const session = await identifyByToken(sources, request, backend, token, rows)
         if (session !== null) found.push(session)
       }
       return found
@@ -108,7 +108,7 @@ export function createAuthenticator ({ own, ofFeatures }: AuthenticatorBackends,
   }
 }
 
-function identify (
+function identifyByToken (
   sources: Sources,
   request: FastifyRequest,
   backend: Backend,
@@ -132,7 +132,7 @@ function acceptOrReread (
   const found = acceptSubject(sources, backend, token, subject)
   if (found !== null) return sources.checks.length === 0 ? found : passChecks(sources.checks, found, request)
   if (subject === null || sources.cache?.hasRow(subject.row) !== true) return null
-  return identify(sources, request, backend, token, sources.rows)
+  return identifyByToken(sources, request, backend, token, sources.rows)
 }
 
 /** Returns null if a check says that the session has ended. Synchronous if the checks are. */

@@ -4,7 +4,7 @@ import type { Authentication, GuardFlag } from '../contracts/authentication.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
 import { FST_USERS_FORBIDDEN, FST_USERS_INVALID_OPTION } from '../errors.js'
 import { isObject } from '../shared/values.js'
-import { CORE_FLAGS, misused } from './guard-options.js'
+import { CORE_FLAGS, guardMisused } from './guard-options.js'
 
 /** The flags of the features of one registration, by name. */
 export type GuardFlagRegistry = ReadonlyMap<string, GuardFlag>
@@ -74,7 +74,7 @@ export async function findFlagRefusal (
     if (accepted === true) continue
     if (accepted === false) return FST_USERS_FORBIDDEN()
     if (isError(accepted)) return accepted
-    throw misused(`the check of the flag "${name}" must return true, false or an error`)
+    throw guardMisused(`the check of the flag "${name}" must return true, false or an error`)
   }
   return null
 }
@@ -83,10 +83,10 @@ function readFlag (registry: GuardFlagRegistry, name: string, value: unknown): G
   const flag = registry.get(name)
   if (flag === undefined) {
     const names = [...CORE_FLAGS, ...registry.keys()].join(', ')
-    throw misused(`there is no option "${name}"; options are ${names} and backends`)
+    throw guardMisused(`there is no option "${name}"; options are ${names} and backends`)
   }
   const reason: unknown = flag.check(value)
-  if (reason !== null) throw misused(`option "${name}" ${typeof reason === 'string' ? reason : 'is not valid'}`)
+  if (reason !== null) throw guardMisused(`option "${name}" ${typeof reason === 'string' ? reason : 'is not valid'}`)
   return { name, flag, value }
 }
 

@@ -38,23 +38,23 @@ const MAX_KINDS = 2
  * features and refuses all others.
  */
 export function readGuardOptions (options: AuthenticateOptions = {}): GuardOptions {
-  if (typeof options !== 'object' || options === null) throw misused('the options must be an object')
+  if (typeof options !== 'object' || options === null) throw guardMisused('the options must be an object')
   if ('raw' in options && 'headers' in options) {
-    throw misused('the reply is missing; call it with (request, reply, options)')
+    throw guardMisused('the reply is missing; call it with (request, reply, options)')
   }
-  if (!isPlainObject(options)) throw misused('the options must be a plain object')
+  if (!isPlainObject(options)) throw guardMisused('the options must be a plain object')
   const flags = new Map<string, unknown>()
   for (const key of Reflect.ownKeys(options)) {
-    if (typeof key === 'symbol') throw misused('the options must not have symbols as names')
+    if (typeof key === 'symbol') throw guardMisused('the options must not have symbols as names')
     const value: unknown = options[key as keyof typeof options]
     if (key === 'backends' || key === 'fresh' || key === 'methods') continue
     if (!CORE_FLAGS.includes(key)) flags.set(key, value)
-    else if (typeof value !== 'boolean') throw misused(`option "${key}" must be true or false`)
+    else if (typeof value !== 'boolean') throw guardMisused(`option "${key}" must be true or false`)
   }
   const { optional = false, active = true, verified = false, superuser = false } = options
   const { cached = true, backends = null } = options
   if (backends !== null && typeof backends !== 'function' && !isNameList(backends)) {
-    throw misused('option "backends" must be a list of at least one backend name, or a function')
+    throw guardMisused('option "backends" must be a list of at least one backend name, or a function')
   }
   return Object.freeze({
     optional,
@@ -71,10 +71,10 @@ export function readGuardOptions (options: AuthenticateOptions = {}): GuardOptio
 /** Returns the flags `fresh` and `methods`. Both must be whole numbers, so that a mistake leaves no route open. */
 function readStepUp ({ fresh, methods }: AuthenticateOptions): StepUp | null {
   if (fresh !== undefined && !(Number.isSafeInteger(fresh) && fresh > 0)) {
-    throw misused('option "fresh" must be a whole number of seconds above 0')
+    throw guardMisused('option "fresh" must be a whole number of seconds above 0')
   }
   if (methods !== undefined && !(Number.isInteger(methods) && methods >= 1 && methods <= MAX_KINDS)) {
-    throw misused(`option "methods" must be a number of kinds of factors: 1 or ${MAX_KINDS}`)
+    throw guardMisused(`option "methods" must be a number of kinds of factors: 1 or ${MAX_KINDS}`)
   }
   return fresh === undefined && methods === undefined ? null : { maxAge: fresh ?? null, methods: methods ?? null }
 }
@@ -84,7 +84,7 @@ function readStepUp ({ fresh, methods }: AuthenticateOptions): StepUp | null {
  * returned no list, because a missing list must not mean all backends. Throws `FST_USERS_UNKNOWN_BACKEND`.
  */
 export function checkBackendNames (names: readonly string[], known: readonly string[]): readonly string[] {
-  if (!Array.isArray(names)) throw misused('the function in "backends" must return a list of backend names')
+  if (!Array.isArray(names)) throw guardMisused('the function in "backends" must return a list of backend names')
   const unknown = names.find((name: string) => !known.includes(name))
   if (unknown !== undefined) throw FST_USERS_UNKNOWN_BACKEND([String(unknown), known.join(', ')])
   return names
@@ -101,6 +101,6 @@ function isNameList (value: unknown): boolean {
 }
 
 /** Creates the error for a guard that is used in a wrong way. */
-export function misused (reason: string): Error {
+export function guardMisused (reason: string): Error {
   return FST_USERS_GUARD_MISUSED([reason])
 }

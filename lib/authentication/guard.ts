@@ -116,7 +116,7 @@ export function createGuard (
       const session = await findLogoutSession(authenticator, request, backend, names.own).catch((error: unknown) => {
         throw toCallError(error)
       })
-      if (session === null) throw unauthenticated(context)
+      if (session === null) throw unauthenticatedError(context)
       request.authentication = session
     }
   }
@@ -241,13 +241,13 @@ function findRefusal (
   found: Authentication | null,
   { active, verified, superuser }: GuardOptions
 ): Error | null {
-  if (found === null) return unauthenticated(context)
+  if (found === null) return unauthenticatedError(context)
   const { user } = found
   const transport = context.backends.get(found.backend)?.transport
   if (transport?.ambient === true && isUnsafe(request) && isCrossSite(request, context.settings, transport)) {
     return guardRefusals.crossSite()
   }
-  if (active && !user.is_active) return unauthenticated(context)
+  if (active && !user.is_active) return unauthenticatedError(context)
   return (verified && !user.is_verified) || (superuser && !user.is_superuser) ? guardRefusals.forbidden() : null
 }
 
@@ -265,7 +265,7 @@ function findWeakness (
   return insufficientAuthentication(stepUp, { backends, settings })
 }
 
-function unauthenticated ({ backends, settings }: GuardContext): Error {
+function unauthenticatedError ({ backends, settings }: GuardContext): Error {
   if (!settings.wire.wwwAuthenticate) return guardRefusals.unauthenticated()
   return guardRefusals.unauthenticated([], { headers: { 'www-authenticate': challengeScheme(backends) } })
 }

@@ -25,12 +25,12 @@ export function includesScopes (granted: readonly string[], required: readonly s
  * (RFC 6750, section 3.1).
  */
 export const scopesFlag: GuardFlag<readonly string[]> = {
-  check: (value) => (isScopeList(value) ? null : 'must be a list of scopes: printable ASCII without space, " and \\, not *'),
+  check: (value) => (isListOfScopes(value) ? null : 'must be a list of scopes: printable ASCII without space, " and \\, not *'),
   accepts: checkScopes,
   scopes: (value) => value
 }
 
-function isScopeList (value: unknown): boolean {
+function isListOfScopes (value: unknown): boolean {
   return Array.isArray(value) && value.length > 0 && value.every((scope) => isScope(scope) && scope !== ALL_SCOPES)
 }
 
@@ -42,13 +42,13 @@ async function checkScopes (
   const { scopeSources, hasChallenges } = request.server[kGuard]
   for (const source of scopeSources) {
     const granted = await source(authentication, request)
-    if (granted !== null && !includesScopes(granted, required)) return refusalOf(required, hasChallenges)
+    if (granted !== null && !includesScopes(granted, required)) return scopeRefusalOf(required, hasChallenges)
   }
   return true
 }
 
 /** Returns the error with the challenge of RFC 6750, section 3. */
-function refusalOf (required: readonly string[], hasChallenge: boolean): Error {
+function scopeRefusalOf (required: readonly string[], hasChallenge: boolean): Error {
   if (!hasChallenge) return FST_USERS_INSUFFICIENT_SCOPE()
   const challenge = `Bearer error="insufficient_scope", scope="${required.join(' ')}"`
   return FST_USERS_INSUFFICIENT_SCOPE([], { headers: { 'www-authenticate': challenge } })

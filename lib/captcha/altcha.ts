@@ -56,7 +56,7 @@ export function altcha (options: AltchaOptions = {}): CaptchaProvider {
     usesStore: true,
     challengeSchema: Challenge,
     async open (kit) {
-      const { createChallenge, verifySolution } = await loadPackage()
+      const { createChallenge, verifySolution } = await loadAltcha()
       const { deriveKey } = await loadAlgorithm()
       return {
         createChallenge: () => createChallenge({
@@ -117,11 +117,11 @@ function readNumber (name: string, value: number, least: number, most: number): 
   return checkOption(`altcha.${name}`, value, isInRange, `must be a whole number from ${least} to ${most}`)
 }
 
-const loadPackage = (): Promise<Library> => import('altcha-lib').catch(refuseMissing)
+const loadAltcha = (): Promise<Library> => import('altcha-lib').catch(refuseMissingAltcha)
 const loadAlgorithm = (): Promise<{ deriveKey: DeriveKey }> =>
-  import('altcha-lib/algorithms/pbkdf2').catch(refuseMissing)
+  import('altcha-lib/algorithms/pbkdf2').catch(refuseMissingAltcha)
 
-function refuseMissing (cause: unknown): never {
+function refuseMissingAltcha (cause: unknown): never {
   throw FST_USERS_INVALID_OPTION(
     ['captcha.provider', 'altcha() needs the package altcha-lib 2; run `npm install altcha-lib@2`'],
     { cause }

@@ -78,7 +78,7 @@ export function createSiteVerifyProvider (given: SiteVerifyOptions, service: Sit
     open: () => ({
       async verify (response) {
         const reply = await ask(response)
-        if (reply['success'] !== true) return refuse(reply['error-codes'], service.refusals)
+        if (reply['success'] !== true) return refuseOrThrow(reply['error-codes'], service.refusals)
         const isOwnPage = hostnames === undefined || hostnames.includes(String(reply['hostname']))
         return isOwnPage && (service.accepts?.(reply, response) ?? true)
       }
@@ -87,7 +87,7 @@ export function createSiteVerifyProvider (given: SiteVerifyOptions, service: Sit
 }
 
 /** Returns false if all error codes are about the response. Throws for other codes: the service could not check it. */
-function refuse (codes: unknown, refusals: ReadonlySet<string>): false {
+function refuseOrThrow (codes: unknown, refusals: ReadonlySet<string>): false {
   const list: unknown[] = Array.isArray(codes) ? codes : []
   const other = list.find((code) => !refusals.has(String(code)))
   if (list.length > 0 && other === undefined) return false

@@ -36,7 +36,7 @@ export const secondFactorsCommand: Command = {
       try {
         return await withApplication(config, async (app) => {
           await app.ready()
-          return await remove(app, email, name, terminal)
+          return await removeFactors(app, email, name, terminal)
         })
       } catch (error) {
         return failWith(terminal, messageOf(error))
@@ -45,7 +45,7 @@ export const secondFactorsCommand: Command = {
   }
 }
 
-async function remove (
+async function removeFactors (
   app: FastifyInstance,
   email: string,
   name: string | undefined,

@@ -44,7 +44,7 @@ export const superuserCommand: Command = {
       return failWith(terminal, '--promote does not change fields; remove --set', 2)
     }
     return await withConfig(values, terminal, async (config) => {
-      const fields = readFields(values, config)
+      const fields = readCustomFields(values, config)
       if ('problem' in fields) return failWith(terminal, fields.problem, 2)
       try {
         return await withApplication(config, async (app) => {
@@ -52,7 +52,7 @@ export const superuserCommand: Command = {
           const known = await app.users.getByEmail(email)
           return await (values['promote'] === true
             ? promote(app, known, email, terminal)
-            : create(app, known, { email, ...fields.values }, terminal))
+            : createSuperuser(app, known, { email, ...fields.values }, terminal))
         })
       } catch (error) {
         return failWith(terminal, isUsersError(error) ? `${messageOf(error)} (${error.code})` : messageOf(error))
@@ -61,7 +61,7 @@ export const superuserCommand: Command = {
   }
 }
 
-async function create (
+async function createSuperuser (
   app: FastifyInstance,
   known: User | null,
   values: Omit<NewUser, 'password'>,
@@ -133,7 +133,7 @@ async function askPassword (terminal: Terminal, prompt: string): Promise<{ passw
 }
 
 /** Parses the custom fields of `--set`. */
-function readFields (
+function readCustomFields (
   values: Values,
   { settings: { schemas } }: Config
 ): { values: Record<string, unknown> } | { problem: string } {

@@ -43,7 +43,7 @@ export function createBackground (log: FastifyBaseLogger): Background {
     settled,
 
     async close () {
-      const { promise, cancel } = timeout(CLOSE_WAIT_MS)
+      const { promise, cancel } = startTimeout(CLOSE_WAIT_MS)
       await Promise.race([settled(), promise])
       cancel()
       if (running.size > 0) {
@@ -65,7 +65,7 @@ async function whenSent (reply: FastifyReply | null): Promise<void> {
   await nextTurn() // the client of an injected request receives the reply first
 }
 
-function timeout (ms: number): { promise: Promise<void>; cancel(): void } {
+function startTimeout (ms: number): { promise: Promise<void>; cancel(): void } {
   const stop = new AbortController()
   const promise = setTimeout(ms, undefined, { signal: stop.signal }).catch(() => {})
   return {

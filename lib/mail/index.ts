@@ -52,12 +52,12 @@ function createPost ({ background }: Rules, mail: MailSettings, send: SendMail, 
     background.run(async () => {
       const recipient = { user, email, kind, request: context.request }
       const rendered = await renderMail(mail, log, recipient, data)
-      if (rendered !== null) await outbox.deliver(addressed(kind, mail.from, email, rendered))
+      if (rendered !== null) await outbox.deliver(addressMail(kind, mail.from, email, rendered))
     }, context.reply)
   }
 }
 
-function addressed (
+function addressMail (
   kind: MailKind,
   from: string,
   to: string,

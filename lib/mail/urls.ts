@@ -43,7 +43,7 @@ export function readUrls (
   for (const [name, url] of Object.entries(pages)) {
     const event = OF_FEATURES[name]
     const isUsed = name in given || event === undefined || events.includes(event)
-    if (isUsed) checkUrl(name, url, baseUrl !== null)
+    if (isUsed) checkMailUrl(name, url, baseUrl !== null)
   }
   return (page, token = '') => {
     const url = pages[page].replaceAll(TOKEN, encodeURIComponent(token))
@@ -51,7 +51,7 @@ export function readUrls (
   }
 }
 
-function checkUrl (name: string, url: unknown, hasBase: boolean): void {
+function checkMailUrl (name: string, url: unknown, hasBase: boolean): void {
   const option = `mail.urls.${name}`
   const text = typeof url === 'string' ? url : ''
   if (!text.startsWith('/') || text.startsWith('//')) parseHttpUrl(option, text)

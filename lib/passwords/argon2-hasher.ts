@@ -24,7 +24,7 @@ export function createArgon2Hasher (options: Argon2Options = {}, engine: HashEng
     cost,
     hash: (password) => engine.hashArgon2(password, cost),
     read (hash) {
-      const parsed = parse(hash)
+      const parsed = parseArgon2Hash(hash)
       if (parsed === null) return null
       return {
         work: { argon2: argon2Work(parsed), bcrypt: 0 },
@@ -48,7 +48,7 @@ function isWeaker (stored: ParsedHashOptions, cost: Argon2Cost): boolean {
   return stored.saltLen < SALT_BYTES || stored.outputLen < DIGEST_BYTES || stored.parallelism < cost.parallelism
 }
 
-function parse (hash: string): ParsedHashOptions | null {
+function parseArgon2Hash (hash: string): ParsedHashOptions | null {
   const { parseOptions } = packages.loadArgon2()
   try {
     const parsed = parseOptions(hash)

@@ -111,7 +111,7 @@ export function passwordPolicy (options: PasswordPolicyOptions = {}): PasswordPo
   const { userFields } = options
   if (userFields !== undefined) readWords(userFields, 'userFields', 1)
   const strength = options.strength === undefined ? null : createStrengthCheck(options.strength)
-  const rules = createRules(options, strength?.check)
+  const rules = createPasswordRules(options, strength?.check)
 
   async function policy (
     given: string,
@@ -140,7 +140,7 @@ export function passwordPolicy (options: PasswordPolicyOptions = {}): PasswordPo
 }
 
 /** Returns the rules in the order in which their reasons are listed. */
-function createRules (
+function createPasswordRules (
   { breached, check, ...lengths }: PasswordPolicyOptions,
   findWeakness?: (password: string, words: readonly string[]) => Promise<PasswordReason | null>
 ): Rule[] {

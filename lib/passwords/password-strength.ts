@@ -41,7 +41,7 @@ const DEFAULT_SCORE = 3
 /** Creates the check of the option `strength`. Throws `FST_USERS_INVALID_OPTION` and `FST_USERS_UNKNOWN_OPTION`. */
 export function createStrengthCheck (
   options: PasswordStrengthOptions | true,
-  load: () => Promise<Partial<Zxcvbn>> = loadPackage
+  load: () => Promise<Partial<Zxcvbn>> = loadZxcvbn
 ): StrengthCheck {
   const given = options === true ? {} : options
   checkKnownKeys('passwordPolicy.strength.', given, ['minimumScore', 'dictionary'])
@@ -74,7 +74,7 @@ export function createStrengthCheck (
   }
 }
 
-const loadPackage = (): Promise<Partial<Zxcvbn>> =>
+const loadZxcvbn = (): Promise<Partial<Zxcvbn>> =>
   // a bundler accepts that the package is missing, because the rejection is handled here
   import('@zxcvbn-ts/core').catch((cause: unknown) => {
     throw missingPackage(cause)

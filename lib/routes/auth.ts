@@ -122,13 +122,13 @@ function addLogoutRoute (scope: FastifyInstance, { users, settings, backend }: B
       // duplicates of the cookie are revoked too: otherwise the browser would stay logged in with one of them
       if (sessionBackend === backend) await users.endPresentedSessions(backend, request, token)
       const replyTransport = transport.sendLogout === undefined ? sessionBackend?.transport : transport
-      if (settings.wire.reportsLogout) reply.header(SESSION_REVOKED, isRevocable(sessionBackend) ? '?1' : '?0')
+      if (settings.wire.reportsLogout) reply.header(SESSION_REVOKED, revokesTokens(sessionBackend) ? '?1' : '?0')
       return replyTransport?.sendLogout?.(reply) ?? reply.code(204).send()
     }
   )
 }
 
-function isRevocable (backend: Backend | undefined): boolean {
+function revokesTokens (backend: Backend | undefined): boolean {
   return backend?.strategy.destroyToken !== undefined
 }
 

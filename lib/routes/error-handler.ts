@@ -21,7 +21,7 @@ export function handleErrors (
   const passOn = passToApplication(scope, application)
 
   scope.setErrorHandler<FastifyError>((thrown, request, reply) => {
-    const error = isError(thrown) ? thrown : internalError(thrown) // code may throw any value
+    const error = isErrorLike(thrown) ? thrown : internalError(thrown) // code may throw any value
     audit.emitError(error, { request, reply })
     const isOwn = isUsersError(error) || handlerErrors.has(error)
     if (errorHandler === 'application') {
@@ -64,7 +64,7 @@ function passToApplication (scope: FastifyInstance, application: FastifyInstance
   }
 }
 
-function isError (thrown: unknown): boolean {
+function isErrorLike (thrown: unknown): boolean {
   return (
     typeof thrown === 'object' &&
     thrown !== null &&

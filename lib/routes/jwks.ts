@@ -34,12 +34,12 @@ export const jwksRoute: FastifyPluginAsync<JwksRouteOptions> =
       }
     }, async (request, reply) => {
       reply.header('cache-control', cacheControl).header('etag', tag)
-      return matches(request.headers['if-none-match'], tag) ? reply.code(304).send() : { keys }
+      return matchesTag(request.headers['if-none-match'], tag) ? reply.code(304).send() : { keys }
     })
   }
 
 /** Compares the entity tag with those of `If-None-Match` (RFC 9110, section 13.1.2). */
-function matches (header: string | undefined, tag: string): boolean {
+function matchesTag (header: string | undefined, tag: string): boolean {
   if (header === undefined) return false
   return header.trim() === '*' || header.split(',').some((given) => given.trim().replace(/^W\//, '') === tag)
 }

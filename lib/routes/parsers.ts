@@ -53,7 +53,7 @@ export function addFormParsers (scope: FastifyInstance): void {
     'multipart/form-data',
     { parseAs: 'buffer', bodyLimit: BODY_LIMIT },
     async ({ headers }: FastifyRequest, body: Buffer) => {
-      return toObject(await readFields(body, String(headers['content-type'])))
+      return toObject(await readMultipartFields(body, String(headers['content-type'])))
     }
   )
 }
@@ -70,7 +70,7 @@ function decodeEscapes (body: Buffer): Buffer {
 }
 
 /** Returns the text fields of a multipart body (RFC 7578). Refuses files and parts that are not UTF-8. */
-async function readFields (body: Buffer, contentType: string): Promise<[string, string][]> {
+async function readMultipartFields (body: Buffer, contentType: string): Promise<[string, string][]> {
   const fields: [string, string][] = []
   let refused = !isUtf8(body)
   const { Busboy } = await import('@fastify/busboy') // loaded on first use: few clients send multipart bodies

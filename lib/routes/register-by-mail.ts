@@ -15,11 +15,11 @@ interface RoutesOptions {
 
 /** Registers the routes for registration by mail: the request, and its completion with the mailed token. */
 export const registerByMailRoutes: RouteGroup<UsersService> = async (scope, options) => {
-  addRequestRoute(scope, options)
+  addRequestRegistrationRoute(scope, options)
   addCompletionRoute(scope, options)
 }
 
-function addRequestRoute (scope: FastifyInstance, { users, settings }: RoutesOptions): void {
+function addRequestRegistrationRoute (scope: FastifyInstance, { users, settings }: RoutesOptions): void {
   scope.post<{ Body: MailedRegistrationBody }>(
     '/register',
     {

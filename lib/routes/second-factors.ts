@@ -24,11 +24,11 @@ const Id = Type.String({ maxLength: 256 })
 /** Registers the routes with which superusers see and remove the second factors of a user. */
 export const secondFactorRoutes: RouteGroup<UsersService, SecondFactorRoutesOptions> = async (scope, options) => {
   scope.decorateRequest(targetDecorator, null)
-  addListRoute(scope, options)
+  addListFactorsRoute(scope, options)
   addRemoveRoutes(scope, options)
 }
 
-function addListRoute (scope: FastifyInstance, { users, settings }: Options): void {
+function addListFactorsRoute (scope: FastifyInstance, { users, settings }: Options): void {
   const superuser = authenticate({ superuser: true, verified: settings.routes.users.requireVerification })
   scope.get(PATH, {
     schema: {
@@ -74,7 +74,7 @@ function addRemoveRoutes (scope: FastifyInstance, { users, settings, names }: Op
   }
   scope.delete(PATH, {
     schema: {
-      ...describe(settings, 'removeSecondFactorsOfUser', 'Remove the second factors of a user'),
+      ...describeFactorRoute(settings, 'removeSecondFactorsOfUser', 'Remove the second factors of a user'),
       params: Type.Object({ id: Id }),
       response
     },
@@ -82,7 +82,7 @@ function addRemoveRoutes (scope: FastifyInstance, { users, settings, names }: Op
   }, (request, reply) => remove(request, reply))
   scope.delete<{ Params: { name: string } }>(`${PATH}/:name`, {
     schema: {
-      ...describe(settings, 'removeSecondFactorOfUser', 'Remove one kind of second factor of a user'),
+      ...describeFactorRoute(settings, 'removeSecondFactorOfUser', 'Remove one kind of second factor of a user'),
       params: Type.Object({ id: Id, name: Id }),
       response
     },
@@ -90,7 +90,7 @@ function addRemoveRoutes (scope: FastifyInstance, { users, settings, names }: Op
   }, (request, reply) => remove(request, reply, request.params.name))
 }
 
-function describe (settings: Settings, operation: string, summary: string): object {
+function describeFactorRoute (settings: Settings, operation: string, summary: string): object {
   return describeRoute(settings, { tags: ['users'], operation, summary })
 }
 

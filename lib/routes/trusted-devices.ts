@@ -29,7 +29,7 @@ const OPERATIONS = { list: 'listTrustedDevices', end: 'endTrustedDevice', endAll
 export const trustedDeviceRoutes: RouteGroup<UsersService> = async (scope, { users, settings }) => {
   scope.decorateRequest(targetDecorator, null)
   for (const access of [ownAccess(settings), superuserAccess(users, settings)]) {
-    addListRoute(scope, users, settings, access)
+    addListDevicesRoute(scope, users, settings, access)
     addEndRoutes(scope, users, settings, access)
   }
 }
@@ -66,7 +66,7 @@ function superuserAccess (users: UsersService, settings: Settings): Access {
   }
 }
 
-function addListRoute (
+function addListDevicesRoute (
   scope: FastifyInstance,
   users: UsersService,
   settings: Settings,

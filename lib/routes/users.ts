@@ -70,7 +70,7 @@ export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, sett
   addPatchOwnRoute(scope, context)
   addGetRoute(scope, context)
   addPatchRoute(scope, context)
-  addDeleteRoute(scope, context)
+  addDeleteUserRoute(scope, context)
 }
 
 function addGetOwnRoute (scope: FastifyInstance, { settings, UserReply, own }: RouteContext): void {
@@ -164,7 +164,7 @@ function addPatchRoute (
   )
 }
 
-function addDeleteRoute (scope: FastifyInstance, { users, settings, superuser, byId }: RouteContext): void {
+function addDeleteUserRoute (scope: FastifyInstance, { users, settings, superuser, byId }: RouteContext): void {
   scope.delete(
     '/:id',
     {

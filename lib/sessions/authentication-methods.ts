@@ -14,7 +14,10 @@ const KINDS: ReadonlyMap<string, readonly FactorKind[]> = new Map([
  * Returns the different kinds of factors that methods prove. A password, a mailbox and a provider account count as one
  * kind, also together: the mailbox resets the password. `possession` lists further methods that prove a second factor.
  */
-export function kindsOf (methods: readonly string[], possession: ReadonlySet<string> = new Set()): Set<FactorKind> {
+export function factorKindsOf (
+  methods: readonly string[],
+  possession: ReadonlySet<string> = new Set()
+): Set<FactorKind> {
   return new Set(
     methods.flatMap((method): readonly FactorKind[] =>
       KINDS.get(method) ?? [possession.has(method) ? 'possession' : 'knowledge'])
@@ -43,5 +46,5 @@ const AMR: ReadonlyMap<string, readonly string[]> = new Map([
  */
 export function amrOf (methods: readonly string[]): string[] {
   const values = methods.flatMap((method) => AMR.get(method) ?? (REGISTERED.has(method) ? [method] : []))
-  return [...new Set([...values, ...(kindsOf(methods).size > 1 ? ['mfa'] : [])])]
+  return [...new Set([...values, ...(factorKindsOf(methods).size > 1 ? ['mfa'] : [])])]
 }

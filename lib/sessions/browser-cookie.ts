@@ -46,13 +46,13 @@ export function createBrowserCookie (
 
   function write (reply: FastifyReply, value: string): string {
     reply.header('set-cookie', serialize(name, value, { ...attributes, maxAge }))
-    return digest(value)
+    return digestCookie(value)
   }
 
   return {
     digestOf (request) {
       const value = read(request)
-      return value && digest(value)
+      return value && digestCookie(value)
     },
     set: (request, reply) => write(reply, read(request) ?? generateOpaqueToken()),
     setNew: (reply) => write(reply, generateOpaqueToken()),
@@ -94,6 +94,6 @@ export function createHostCookie (
 }
 
 /** Returns the digest that is stored. The cookie cannot be computed from it. */
-function digest (value: string): string {
+function digestCookie (value: string): string {
   return hash('sha256', value, 'base64url')
 }

@@ -88,7 +88,7 @@ export function createDevices (parts: DeviceParts): Devices {
     recordLogin ({ user, backend, method, context }) {
       const { request, reply } = context
       if (request === null) return
-      const device = deviceOf(parts, backend, request, reply)
+      const device = deviceKeyOf(parts, backend, request, reply)
       const { ip, userAgent } = { ip: request.ip ?? null, userAgent: request.headers['user-agent'] ?? null }
       background.run(async () => {
         if (!(await remember(user.id as UserId, device))) return
@@ -111,7 +111,7 @@ function timeLeft ({ expires_at: expires }: Row, now: number): number {
  * Returns a text that is the same for each login from one device. Browsers with a cookie backend have a cookie with a
  * random value. Other clients are recognized by their program, without its version, and their network.
  */
-function deviceOf (
+function deviceKeyOf (
   parts: DeviceParts,
   { transport }: Backend,
   request: FastifyRequest,

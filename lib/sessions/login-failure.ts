@@ -3,7 +3,7 @@ import type { UserRow } from '../contracts/user.js'
 import type { SessionRules } from './session-rules.js'
 
 /** Fires `onLoginFailed`. */
-export async function reportFailure (
+export async function reportLoginFailure (
   { hooks, rows }: SessionRules,
   reason: LoginFailure,
   username: string,

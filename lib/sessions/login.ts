@@ -3,7 +3,7 @@ import type { LoginContext, LoginResult } from '../contracts/users-api.js'
 import type { User, UserRow } from '../contracts/user.js'
 import { FST_USERS_LOGIN_BAD_CREDENTIALS, FST_USERS_LOGIN_USER_NOT_VERIFIED } from '../errors.js'
 import { stateFailure, type OngoingLogin } from './ongoing-login.js'
-import { reportFailure } from './login-failure.js'
+import { reportLoginFailure } from './login-failure.js'
 import { continueLogin, reportPending } from './login-steps.js'
 import { backendNamed, contextOf, currentRow, type SessionRules } from './session-rules.js'
 
@@ -42,7 +42,7 @@ async function decideLogin (rules: SessionRules, login: OngoingLogin): Promise<P
   const { row, backend, method, context } = login
   const payload = { user: rules.rows.toUser(row), backend: backend.name, method }
   return await rules.hooks.run('onBeforeLogin', payload, context).catch(async (error: unknown) => {
-    await reportFailure(rules, 'REFUSED', row.email, row, backend.name, context)
+    await reportLoginFailure(rules, 'REFUSED', row.email, row, backend.name, context)
     throw error
   })
 }
@@ -55,7 +55,7 @@ async function checkState (rules: SessionRules, login: OngoingLogin): Promise<vo
   const reason = stateFailure(rules, login)
   if (reason === null) return
   const { row, backend, method, context } = login
-  await reportFailure(rules, reason, row.email, row, backend.name, context)
+  await reportLoginFailure(rules, reason, row.email, row, backend.name, context)
   const isNeutral = !rules.settings.revealExistingAccounts && method === 'password'
   throw reason === 'NOT_VERIFIED' && !isNeutral
     ? FST_USERS_LOGIN_USER_NOT_VERIFIED()

@@ -11,7 +11,7 @@ import type { UserRow } from '../contracts/user.js'
 import { SECOND_FACTOR_GROUP } from '../contracts/second-factors.js'
 import { FST_USERS_INVALID_OPTION, FST_USERS_LOGIN_TICKET_INVALID } from '../errors.js'
 import { attemptOf, hasState, stateFailure, type OngoingLogin } from './ongoing-login.js'
-import { reportFailure } from './login-failure.js'
+import { reportLoginFailure } from './login-failure.js'
 import { continueLogin, groupOf } from './login-steps.js'
 import { prepareRelease, presentedBrowser } from './pending-login.js'
 import type { PendingRecord } from './pending-record.js'
@@ -191,7 +191,7 @@ async function claimLogin (
   const browser = acting === null ? presentedBrowser(rules, backend, request) : null
   const record = await rules.pendingLogins.attempt(ticket, { browser })
   const offered = record?.steps.find((step) => step.name === name)
-  if (record === null || offered === undefined || record.backend !== backend.name || !belongsTo(record, acting)) {
+  if (record === null || offered === undefined || record.backend !== backend.name || !isPendingFor(record, acting)) {
     throw FST_USERS_LOGIN_TICKET_INVALID()
   }
   const row = await rules.rows.getRow(record.user)
@@ -205,7 +205,7 @@ async function claimLogin (
 }
 
 /** Returns true for a reauthentication of this session or, if `acting` is null, for a login. */
-function belongsTo ({ user, renews }: PendingRecord, acting: Authentication | null): boolean {
+function isPendingFor ({ user, renews }: PendingRecord, acting: Authentication | null): boolean {
   if (renews === undefined || acting === null) return renews === undefined && acting === null
   return renews.session === acting.session.id && String(user) === String(acting.user.id)
 }
@@ -224,7 +224,7 @@ async function verifyStep (
     const isRefused = typeof statusCode === 'number' && statusCode < 500
     if (isRefused) await attempt?.failed(row)
     else attempt?.undo()
-    if (isRefused) await reportFailure(rules, 'STEP_FAILED', row.email, row, backend.name, context)
+    if (isRefused) await reportLoginFailure(rules, 'STEP_FAILED', row.email, row, backend.name, context)
     throw error
   }
 }

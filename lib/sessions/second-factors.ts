@@ -12,7 +12,7 @@ import type { UserId, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_INVALID_OPTION, FST_USERS_SECOND_FACTOR_REQUIRED, FST_USERS_UNAUTHENTICATED } from '../errors.js'
 import { sessionsOfCookies } from './acting-user.js'
-import { kindsOf } from './authentication-methods.js'
+import { factorKindsOf } from './authentication-methods.js'
 import { isUserUnchanged } from './ongoing-login.js'
 import { revokeSessions, revokeUnlessRevoked } from './end.js'
 import { countOnce, countSecondFactors } from './factor-counts.js'
@@ -85,7 +85,7 @@ export function isTwoFactor (rules: SessionRules, methods: readonly string[]): b
 
 /** Returns the number of different kinds of factors that methods prove. */
 export function countKindsOf ({ secondFactors }: SessionRules, methods: readonly string[]): number {
-  return kindsOf(methods, new Set(secondFactors.flatMap(({ methods: further = [] }) => further))).size
+  return factorKindsOf(methods, new Set(secondFactors.flatMap(({ methods: further = [] }) => further))).size
 }
 
 /** Returns true if the user has a second factor, has not proved two factors yet, and uses no trusted device. */

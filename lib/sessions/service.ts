@@ -42,11 +42,11 @@ async function endSelected (
 ): Promise<boolean> {
   if (which === 'all') await endSessions(rules, user)
   else if ('except' in which) await endOthers(rules, user, which.except, call)
-  else return await endOne(rules, user, which.id)
+  else return await endOneSession(rules, user, which.id)
   return true
 }
 
-async function endOne (rules: SessionRules, user: User, id: string): Promise<boolean> {
+async function endOneSession (rules: SessionRules, user: User, id: string): Promise<boolean> {
   let isFound = false
   let isRevoked = false // by a strategy that does not know which sessions exist
   // backends may share one table

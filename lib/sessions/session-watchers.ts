@@ -49,7 +49,7 @@ export class SessionWatchers {
   /** Ends the connections of sessions that were revoked by this process. */
   end ({ id }: User, which: SessionSelection): void {
     for (const watcher of [...(this.#byUser.get(String(id)) ?? [])]) {
-      if (includes(which, watcher.session)) watcher.end('ended')
+      if (selectsSession(which, watcher.session)) watcher.end('ended')
     }
   }
 
@@ -80,7 +80,7 @@ export class SessionWatchers {
   }
 }
 
-function includes (which: SessionSelection, session: string): boolean {
+function selectsSession (which: SessionSelection, session: string): boolean {
   if (which === 'all') return true
   return 'id' in which ? which.id === session : which.except !== session
 }

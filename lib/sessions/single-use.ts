@@ -152,13 +152,13 @@ function createQueries<T> (
       const owned = { ...conditionOf(owner), purpose }
       if (isSelected === undefined) return await store.delete(model, owned)
       const rows = await store.findMany(model, owned, { limit: MAX_VALUES })
-      return await deleteRows(store, rows.filter((row) => isSelected(valueIn(row))))
+      return await deleteEach(store, rows.filter((row) => isSelected(valueIn(row))))
     }
   }
 }
 
 /** Deletes rows and returns their number. */
-async function deleteRows (store: DatabaseAdapter, rows: readonly Row[]): Promise<number> {
+async function deleteEach (store: DatabaseAdapter, rows: readonly Row[]): Promise<number> {
   let deleted = 0
   for (const { id } of rows) deleted += await store.delete(model, { id: id as string }) // the model's field
   return deleted

@@ -83,8 +83,8 @@ export function createTrustedDevices (parts: TrustedDeviceParts, options: Truste
       const current = request === null ? null : currentDigests(parts, request, lifetimeSeconds)
       return stored
         .filter((device) => isValid(row, device))
-        .sort((a, b) => timeOf(b) - timeOf(a))
-        .map((device) => deviceOf(device, current?.has(String(device['hash'])) === true))
+        .sort((a, b) => createdTimeOf(b) - createdTimeOf(a))
+        .map((device) => toTrustedDevice(device, current?.has(String(device['hash'])) === true))
     },
 
     async end ({ id: user }, which) {
@@ -107,7 +107,7 @@ async function addDevice (
   const userId = String(row.id)
   const now = new Date(clock())
   const known = await store.findMany(model, { user_id: userId }, { limit: maxPerUser * 2 })
-  const surplus = known.sort((a, b) => timeOf(b) - timeOf(a)).slice(maxPerUser - 1)
+  const surplus = known.sort((a, b) => createdTimeOf(b) - createdTimeOf(a)).slice(maxPerUser - 1)
   for (const { id } of surplus) await store.delete(model, { id: String(id) })
   const cookie = cookieOf(parts, backend, lifetimeSeconds)
   const former = cookie.digestOf(request)
@@ -127,7 +127,7 @@ async function addDevice (
   audit.emit({ event: 'device.trust', user: rows.toUser(row), backend: backend.name }, context)
 }
 
-function deviceOf (row: Row, isCurrent: boolean): TrustedDevice {
+function toTrustedDevice (row: Row, isCurrent: boolean): TrustedDevice {
   return {
     id: String(row['id']),
     createdAt: row['created_at'] as Date,
@@ -138,7 +138,7 @@ function deviceOf (row: Row, isCurrent: boolean): TrustedDevice {
   }
 }
 
-function timeOf ({ created_at: created }: Row): number {
+function createdTimeOf ({ created_at: created }: Row): number {
   return (created as Date).getTime()
 }
 

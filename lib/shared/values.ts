@@ -10,6 +10,12 @@ export function isFunction (value: unknown): boolean {
   return typeof value === 'function'
 }
 
+/**
+ * Does nothing. As a listener of `error` events, it prevents an error that is also reported elsewhere from ending the
+ * process.
+ */
+export function ignore (): void {}
+
 /** Returns true for any thenable, not only for native promises. */
 export function isPromise<T> (value: MaybePromise<T>): value is Promise<T> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'

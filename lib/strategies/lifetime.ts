@@ -6,7 +6,7 @@ import { checkSeconds, MAX_SESSION_SECONDS } from '../shared/limits.js'
  * Checks the lifetime of a session in seconds and returns it: a whole number, at most 30 days. With `endlessTokens`,
  * longer lifetimes are allowed, and null for sessions that never expire. Throws `FST_USERS_INVALID_OPTION`.
  */
-export function checkLifetime (option: string, seconds: number | null, settings: Settings): number | null {
+export function checkSessionLifetime (option: string, seconds: number | null, settings: Settings): number | null {
   if (seconds === null && settings.wire.endlessTokens) return null
   if (typeof seconds === 'number' && Number.isInteger(seconds) && seconds > 0) {
     if (!settings.wire.endlessTokens) checkSeconds(option, seconds, MAX_SESSION_SECONDS, settings, 'longSessions')

@@ -91,7 +91,7 @@ export async function createJwtCodec (scope: FastifyInstance, options: JwtCodecO
   function verifyToken (token: string): Payload | null {
     const header = token.slice(0, token.indexOf('.'))
     const engine = byHeader.get(header) ?? engineOfHeader(header, byKid)
-    const payload = engine === undefined ? null : verify(engine, token)
+    const payload = engine === undefined ? null : verifyJwt(engine, token)
     return payload !== null && checkForm(payload, audiences, options) ? Object.freeze(payload) : null
   }
 
@@ -205,7 +205,7 @@ function parseObject (segment: string): Record<string, unknown> | null {
   }
 }
 
-function verify ({ jwt }: Engine, token: string): Payload | null {
+function verifyJwt ({ jwt }: Engine, token: string): Payload | null {
   const last = token.slice(token.lastIndexOf('.') + 1)
   // unused bits must be zero (RFC 4648, section 3.5), so that a token has only one valid encoding
   if (Buffer.from(last, 'base64url').toString('base64url') !== last) return null

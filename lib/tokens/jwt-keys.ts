@@ -103,7 +103,7 @@ function checkKeyPair (
   const key = createPublicKey(verifyKey)
   checkAsymmetric(option, algorithm, key)
   if (privateKey !== undefined) {
-    checkAsymmetric(option, algorithm, readKey(option, () => createPrivateKey(privateKey)))
+    checkAsymmetric(option, algorithm, readPemKey(option, () => createPrivateKey(privateKey)))
     if (publicPem(option, privateKey) !== verifyKey) {
       throw invalidKey(option, 'has a publicKey that does not belong to its privateKey')
     }
@@ -136,12 +136,12 @@ function checkAsymmetric (option: string, algorithm: JwtAlgorithm, key: KeyObjec
 
 /** Returns the public key of a PEM in SPKI form, so that two keys can be compared. */
 function publicPem (option: string, pem: string): string {
-  return readKey(option, () => createPublicKey(pem))
+  return readPemKey(option, () => createPublicKey(pem))
     .export({ type: 'spki', format: 'pem' })
     .toString()
 }
 
-function readKey (option: string, read: () => KeyObject): KeyObject {
+function readPemKey (option: string, read: () => KeyObject): KeyObject {
   try {
     return read()
   } catch {

@@ -27,7 +27,7 @@ async function purposeTokens (
   const codec = (purpose: 'reset' | 'verify', required: readonly string[]): Promise<JwtCodec> => {
     const { secret, lifetimeSeconds, audience } = settings.tokens[purpose]
     return createJwtCodec(scope, {
-      keys: keysOf(purpose, secret, (name) => keysFor(name, lifetimeSeconds)),
+      keys: purposeKeysOf(purpose, secret, (name) => keysFor(name, lifetimeSeconds)),
       audience,
       lifetimeSeconds,
       clock: settings.clock,
@@ -39,7 +39,7 @@ async function purposeTokens (
   receive({ reset: await codec('reset', ['password_fgpt']), verify: await codec('verify', ['email']) })
 }
 
-function keysOf (
+function purposeKeysOf (
   purpose: string,
   secret: TokenSettings['secret'],
   keysFor: (purpose: string) => readonly PurposeKey[]

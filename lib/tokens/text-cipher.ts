@@ -38,7 +38,7 @@ export function createTextCipher (purposeKeys: readonly PurposeKey[]): TextCiphe
   return {
     seal (text, place) {
       const nonce = randomBytes(NONCE_BYTES)
-      const cipher = createCipheriv(ALGORITHM, first.key, nonce, { authTagLength: TAG_BYTES }).setAAD(bytesOf(place))
+      const cipher = createCipheriv(ALGORITHM, first.key, nonce, { authTagLength: TAG_BYTES }).setAAD(placeBytes(place))
       const sealed = Buffer.concat([nonce, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()])
       return `${PREFIX}${first.kid}:${sealed.toString('base64url')}`
     },
@@ -49,7 +49,7 @@ export function createTextCipher (purposeKeys: readonly PurposeKey[]): TextCiphe
       const sealed = Buffer.from(payload, 'base64url')
       if (!isSealed(text) || key === undefined || sealed.length < NONCE_BYTES + TAG_BYTES) return null
       const decipher = createDecipheriv(ALGORITHM, key, sealed.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES })
-        .setAAD(bytesOf(place))
+        .setAAD(placeBytes(place))
         .setAuthTag(sealed.subarray(-TAG_BYTES))
       try {
         return decipher.update(sealed.subarray(NONCE_BYTES, -TAG_BYTES), undefined, 'utf8') + decipher.final('utf8')
@@ -62,6 +62,6 @@ export function createTextCipher (purposeKeys: readonly PurposeKey[]): TextCiphe
   }
 }
 
-function bytesOf (place: readonly string[]): Buffer {
+function placeBytes (place: readonly string[]): Buffer {
   return Buffer.from(JSON.stringify(place))
 }

@@ -34,7 +34,7 @@ export function changeOf (
   if (name !== models.session) return null
   // sessions of a changed user are read again
   if (where['user_id'] !== undefined) return changeOfUsers(where['user_id'], cache)
-  const tokens = valuesOf(where['token'])
+  const tokens = conditionValuesOf(where['token'])
   if (tokens === null || !tokens.every((token) => typeof token === 'string')) return 'all'
   return { users: [], sessions: tokens.map((token) => cache.sessionKeyOf(token)) }
 }
@@ -60,19 +60,19 @@ export function readChange (text: string): CacheChange {
   const value = text.length > MAX_BYTES ? null : parseJson(text)
   if (!isObject(value)) return 'all'
   const { users, sessions } = value
-  return isListOf(users, isId) && isListOf(sessions, isText) ? { users, sessions } : 'all'
+  return isListOf(users, isId) && isListOf(sessions, isString) ? { users, sessions } : 'all'
 }
 
 /** Returns the change of users with these ids; `all` if an id does not have the canonical form of the cache. */
 function changeOfUsers (condition: Where[string] | undefined, cache: UserCache): CacheChange {
-  const ids = valuesOf(condition)
+  const ids = conditionValuesOf(condition)
   return ids !== null && ids.every((id) => isId(id) && cache.parseId(String(id)) === id)
     ? { users: ids as readonly IdValue[], sessions: [] } // all values are ids
     : 'all'
 }
 
 /** Returns the values that a condition names; null for other conditions and for too many values. */
-function valuesOf (condition: Where[string] | undefined): readonly unknown[] | null {
+function conditionValuesOf (condition: Where[string] | undefined): readonly unknown[] | null {
   if (!isObject(condition)) return [condition]
   const { in: list } = condition
   return Array.isArray(list) && list.length <= MAX_KEYS ? list : null
@@ -86,7 +86,7 @@ function isId (value: unknown): value is IdValue {
   return typeof value === 'string' || typeof value === 'number'
 }
 
-function isText (value: unknown): value is string {
+function isString (value: unknown): value is string {
   return typeof value === 'string'
 }
 

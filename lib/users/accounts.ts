@@ -29,7 +29,7 @@ export async function updateUser (
   call: WriteContext
 ): Promise<User> {
   rules.check(given)
-  return rules.rows.toUser(await changeRow(rules, await currentRow(rules, user), given, call))
+  return rules.rows.toUser(await changeUserRow(rules, await currentRow(rules, user), given, call))
 }
 
 /** Changes the user who sent the request. Throws `FST_USERS_UNAUTHENTICATED` if the session ended meanwhile. */
@@ -41,10 +41,10 @@ export async function updateOwnUser (
 ): Promise<User> {
   rules.check(given)
   const row = await actingUser(rules, request)
-  return rules.rows.toUser(await changeRow(rules, row, given, { request, reply, by: 'self' }))
+  return rules.rows.toUser(await changeUserRow(rules, row, given, { request, reply, by: 'self' }))
 }
 
-async function changeRow (
+async function changeUserRow (
   rules: Rules,
   row: UserRow,
   given: UserChanges,

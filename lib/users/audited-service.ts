@@ -65,13 +65,13 @@ function auditedWrites (
     registerWithoutReveal: (user, context) =>
       run({ event: 'user.register', user }, context, () => inner.registerWithoutReveal(user, context)),
     update: (user, changes, context = {}) =>
-      run({ event: 'user.update', user: targetOf(user) }, context, () => inner.update(user, changes, context)),
+      run({ event: 'user.update', user: auditedUser(user) }, context, () => inner.update(user, changes, context)),
     updateOwn: (changes, request, reply) =>
       run({ event: 'user.update', user: request.user }, { request, reply }, () =>
         inner.updateOwn(changes, request, reply)
       ),
     delete: (user, context = {}) =>
-      run({ event: 'user.delete', user: targetOf(user) }, context, () => inner.delete(user, context))
+      run({ event: 'user.delete', user: auditedUser(user) }, context, () => inner.delete(user, context))
   }
 }
 
@@ -142,11 +142,11 @@ function reauthenticationEntry (
   { request }: Parameters<Audited['reauthenticate']>[1]
 ): AuditEntry {
   const { user, backend = null } = contextOf({ request }).request?.authentication ?? { user: null }
-  return { event: 'login.reauthenticate', user, backend, method: methodOf(proof) }
+  return { event: 'login.reauthenticate', user, backend, method: proofMethodOf(proof) }
 }
 
 /** Returns what a reauthentication presents. Null: nothing, because the client asks for the steps. */
-function methodOf (proof: Parameters<Audited['reauthenticate']>[0]): string | null {
+function proofMethodOf (proof: Parameters<Audited['reauthenticate']>[0]): string | null {
   if ('ticket' in proof) return proof.step
   return proof.password === undefined ? null : 'password'
 }
@@ -155,6 +155,6 @@ function loginEntry ({ backend, method = 'password' }: Partial<LoginContext>): A
   return { event: 'login', backend: backend ?? null, method }
 }
 
-function targetOf (user: User | UserId): NonNullable<AuditEntry['user']> {
+function auditedUser (user: User | UserId): NonNullable<AuditEntry['user']> {
   return typeof user === 'object' ? user : { id: user, email: '' }
 }

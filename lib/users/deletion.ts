@@ -26,7 +26,7 @@ export async function deleteUser (
   await hooks.run('onBeforeDelete', { user: deleted }, context)
   await checkAuthor(rules, author)
   if (isSuperuser) await removeSuperuser(rules, row)
-  else await remove(rules, row)
+  else await removeUser(rules, row)
   await hooks.run('onAfterDelete', { user: deleted }, context)
 }
 
@@ -34,7 +34,7 @@ export async function deleteUser (
  * All sessions end first, also those that the strategies do not store, and the second factors are deleted last: if the
  * store fails in between, the user is as well protected as before, and the deletion can be repeated.
  */
-async function remove (rules: Rules, row: UserRow): Promise<void> {
+async function removeUser (rules: Rules, row: UserRow): Promise<void> {
   await revokeSessions(rules, row)
   await rules.undoTokens?.deleteOf({ userId: row.id as UserId })
   await rules.devices?.forget(row)
@@ -52,7 +52,7 @@ async function removeSuperuser (rules: Rules, row: UserRow): Promise<void> {
   const undo = (): Promise<number> => rules.rows.update({ id }, { is_superuser: true })
   await demoteUnlessLast(rules, row, () => rules.rows.update({ id }, { is_superuser: false }), undo)
   try {
-    await remove(rules, row)
+    await removeUser(rules, row)
   } catch (error) {
     await undo().catch(() => {}) // the first error is the one to report
     throw error

@@ -90,7 +90,7 @@ export async function undoEmailChange (rules: Rules, token: string, call: CallCo
   const undo = await undoTokens?.peek(token)
   if (undo == null) throw FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN()
   // A refusal must not take the token: it would be stored again, and would escape an undo that runs at the same time.
-  await activate(rules, await findRestorable(rules, undo), context)
+  await activateUser(rules, await findRestorable(rules, undo), context)
   const hash = await createUnusableHash(rules.settings.passwords)
   const row = await undoTokens?.use(token, () => restoreEmail(rules, undo, hash, context))
   if (row == null) throw FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN()
@@ -115,7 +115,7 @@ async function restoreEmail (
   for (let left = WRITE_ATTEMPTS; left > 0; left--) {
     const row = await findRestorable(rules, undo)
     if (!row.is_active) {
-      await activate(rules, row, context) // an attacker has deactivated the user again
+      await activateUser(rules, row, context) // an attacker has deactivated the user again
       continue
     }
     if (await isOvertaken(rules, row, undo)) return null
@@ -134,7 +134,7 @@ async function restoreEmail (
  * Activates a user who is inactive because a feature deactivated the user: an attacker may have asked for it, for
  * example by a deletion that takes place later. Throws for a user who is inactive for another reason.
  */
-async function activate ({ rows, reactivations }: Rules, row: UserRow, context: EventContext): Promise<void> {
+async function activateUser ({ rows, reactivations }: Rules, row: UserRow, context: EventContext): Promise<void> {
   if (row.is_active) return
   for (const reactivate of reactivations) if ((await reactivate(rows.toUser(row), context)) === true) return
   throw FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN()

@@ -25,7 +25,7 @@ export async function removeLoginMethods (
 ): Promise<number> {
   let removed = 0
   for (const methods of loginMethods) {
-    removed += wholeNumber(await (which === 'all' ? methods.removeAll?.(user) : methods.removeUnproved?.(user, which)))
+    removed += readCount(await (which === 'all' ? methods.removeAll?.(user) : methods.removeUnproved?.(user, which)))
   }
   return removed
 }
@@ -45,7 +45,7 @@ export async function removeUnproved (
   const user = rows.toUser(row)
   let removed = 0
   for (const { name: method, removeAll } of secondFactors) {
-    const factors = since === null ? 0 : wholeNumber(await removeAll(user, since))
+    const factors = since === null ? 0 : readCount(await removeAll(user, since))
     if (factors > 0) audit.emit({ event: 'factor.remove', user, method, details: { factors } }, context)
     removed += factors
   }
@@ -73,7 +73,7 @@ async function countLoginMethods ({ rows, loginMethods }: Rules, row: UserRow, l
   const user = rows.toUser(row)
   for (const methods of loginMethods) {
     if (count >= limit) break
-    count += wholeNumber(await methods.count(user))
+    count += readCount(await methods.count(user))
   }
   return count
 }
@@ -87,7 +87,7 @@ async function removeLoginMethod (
   if ((await countLoginMethods(rules, row, 2)) < 2) throw refusal()
   const now = await rules.rows.getRow(id)
   if (now === null || !isUnchanged(now, row)) throw FST_USERS_UNAUTHENTICATED()
-  if (wholeNumber(await remove()) === 0) return false
+  if (readCount(await remove()) === 0) return false
   if (await keepsLoginMethod(rules, id, restore)) return true
   await restore()
   // a user who was deleted in the meantime must not leave a login method behind
@@ -111,6 +111,6 @@ async function keepsLoginMethod (
 }
 
 /** Returns 0 for any result of a feature that is not a whole number, so that it cannot count as a login method. */
-function wholeNumber (value: unknown): number {
+function readCount (value: unknown): number {
   return Number.isSafeInteger(value) && Number(value) > 0 ? Number(value) : 0
 }

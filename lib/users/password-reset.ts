@@ -43,7 +43,7 @@ export async function resetPassword (rules: Rules, token: string, given: string,
   const context = contextOf(call)
   await attempts.begin('resetPassword', { context })
   const claims = rules.tokens.reset.read(token)
-  const row = claims === null ? null : await rowOf(rules, claims)
+  const row = claims === null ? null : await resettableRowOf(rules, claims)
   if (claims === null || row === null) throw FST_USERS_RESET_PASSWORD_BAD_TOKEN()
   const password = readPassword(rules, given)
   await applyPolicy(rules, password, rows.toUser(row), FST_USERS_RESET_PASSWORD_INVALID_PASSWORD, call)
@@ -68,7 +68,7 @@ function namesMailbox ({ password_fgpt: print, fgpt }: Claims): boolean {
   return fgpt !== undefined || !String(print).startsWith('$')
 }
 
-async function rowOf (rules: Rules, claims: Claims): Promise<UserRow | null> {
+async function resettableRowOf (rules: Rules, claims: Claims): Promise<UserRow | null> {
   const id = rules.rows.parseId(claims.sub)
   const row = id === null ? null : await rules.rows.getRow(id)
   return row !== null && row.is_active && (await matchesUser(rules, row, claims)) ? row : null

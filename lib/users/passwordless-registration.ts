@@ -50,13 +50,13 @@ export async function completePasswordless (
   const { settings } = rules
   const context = contextOf(call)
   if (settings.registration === 'mail') return await completeMailed(rules, values, registration, context)
-  const user = readUser(rules, values, false)
+  const user = readPasswordlessUser(rules, values, false)
   await rules.hooks.run('onBeforeRegister', { user }, context)
   if (!settings.revealExistingAccounts) {
     await completeNeutral(rules, user, registration, context)
     return null
   }
-  const row = await insert(rules, user, registration)
+  const row = await insertPasswordless(rules, user, registration)
   if (row === null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
   return await announce(rules, row, context)
 }
@@ -72,9 +72,9 @@ async function completeMailed (
   const created = await registrationsOf(rules).use(registration.token ?? '', async ({ email }) => {
     if (email !== values.email) throw FST_USERS_REGISTER_BAD_TOKEN()
     if ((await rules.rows.getByEmail(email)) !== null) return { row: null }
-    const user = readUser(rules, values, true)
+    const user = readPasswordlessUser(rules, values, true)
     await rules.hooks.run('onBeforeRegister', { user }, context)
-    return { row: await insert(rules, user, registration) }
+    return { row: await insertPasswordless(rules, user, registration) }
   })
   if (created === null || created.row === null) throw FST_USERS_REGISTER_BAD_TOKEN()
   return await announce(rules, created.row, context)
@@ -91,7 +91,7 @@ async function completeNeutral (
   context: EventContext
 ): Promise<void> {
   const duplicate = FST_USERS_REGISTER_USER_ALREADY_EXISTS
-  const row = await insert(rules, user, { ...registration, duplicate })
+  const row = await insertPasswordless(rules, user, { ...registration, duplicate })
   rules.background.run(async () => {
     if (row === null) await reportExisting(rules, user.email, 'register', context)
     else await announce(rules, row, context)
@@ -99,7 +99,7 @@ async function completeNeutral (
 }
 
 /** Returns the stored user, or null if the e-mail is taken. Throws `duplicate()` if a dependent row exists already. */
-async function insert (
+async function insertPasswordless (
   rules: Rules,
   user: ReadUser,
   { dependents, duplicate }: PasswordlessRegistration
@@ -126,7 +126,7 @@ async function announce ({ rows, hooks }: Rules, row: StoredUserRows[0], context
 }
 
 /** Returns a new user with the fields that users may write themselves. */
-function readUser (rules: Rules, values: PasswordlessValues, isVerified: boolean): ReadUser {
+function readPasswordlessUser (rules: Rules, values: PasswordlessValues, isVerified: boolean): ReadUser {
   const { fields } = rules.settings.schemas
   const user = { email: values.email, ...writableFields(fields, values, 'self', true) }
   rules.check(user)

@@ -19,7 +19,7 @@ export type ReadUser = Omit<NewUser, 'password'>
  * Stores a user and fires `onAfterRegister`. Order: validation, password policy, `onBeforeRegister`, check for a
  * duplicate e-mail, hash, insert.
  */
-export async function createUser (
+export async function registerUser (
   given: Rules,
   values: NewUser,
   { by = 'code', transaction, ...call }: CreateContext

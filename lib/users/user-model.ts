@@ -20,14 +20,14 @@ export function userModel ({ id, fields }: UserSchemas): Model {
       is_superuser: { type: 'boolean', examples: [false] },
       is_verified: { type: 'boolean', examples: [false, true] },
       session_stamp: { type: 'text', maxLength: STAMP_MAX_LENGTH, nullable: true, optional: true },
-      ...Object.fromEntries(Object.entries(fields).map(([name, schema]) => [name, fieldOf(schema)]))
+      ...Object.fromEntries(Object.entries(fields).map(([name, schema]) => [name, fieldOfSchema(schema)]))
     },
     unique: [['email']]
   }
 }
 
 /** Returns how a custom field is stored, derived from its schema. */
-function fieldOf (schema: TSchema): Field {
+function fieldOfSchema (schema: TSchema): Field {
   const variants: TSchema[] = (schema.anyOf as TSchema[] | undefined) ?? [schema]
   const types = new Set(variants.map(storedType))
   const nullable = types.delete('null') || OptionalKind in schema

@@ -15,7 +15,7 @@ import {
   finishedLogin,
   login,
   logout,
-  reportFailure,
+  reportLoginFailure,
   resumeLogin,
   resumeSession,
   startSession,
@@ -23,7 +23,7 @@ import {
 } from '../sessions/index.js'
 import { exportAccount } from './account-export.js'
 import { createFactorMethods } from './account-factors.js'
-import { createUser, registerWithoutReveal } from './registration.js'
+import { registerUser, registerWithoutReveal } from './registration.js'
 import { completeRegistration, requestRegistration } from './registration-by-mail.js'
 import { updateOwnUser, updateUser } from './accounts.js'
 import { attemptLogin } from './credentials.js'
@@ -35,7 +35,7 @@ import { parseEmail } from './email.js'
 import { removeLoginMethods } from './login-methods.js'
 import type { Rules } from './rules.js'
 import { reauthenticate, requireStepUp } from './step-up.js'
-import { requestVerify, verify } from './verification.js'
+import { requestVerify, verifyEmail } from './verification.js'
 
 /** Methods for the routes, in addition to those of `app.users`. */
 export interface UsersService extends UsersApi {
@@ -72,7 +72,7 @@ export function createUsersService (rules: Rules, securityProfile: UsersApi['sec
   return {
     get: async (id) => present(await rows.getRow(id)),
     getByEmail: async (email) => present(await rows.getByEmail(email)),
-    create: (user, context = {}) => createUser(rules, user, context),
+    create: (user, context = {}) => registerUser(rules, user, context),
     registerWithoutReveal: (user, context) => registerWithoutReveal(rules, user, context),
     update: (user, changes, context = {}) => updateUser(rules, user, changes, context),
     async removeLoginMethods (user) {
@@ -88,7 +88,7 @@ export function createUsersService (rules: Rules, securityProfile: UsersApi['sec
     completeRegistration: (token, values, context = {}) => completeRegistration(rules, token, values, context),
     undoEmailChange: (token, context = {}) => undoEmailChange(rules, token, context),
     requestVerify: (email, context = {}) => requestVerify(rules, email, context),
-    verify: (token, context = {}) => verify(rules, token, context),
+    verify: (token, context = {}) => verifyEmail(rules, token, context),
     confirmEmail: (user, context = {}) => confirmEmail(rules, user, context),
     forgotPassword: (email, context = {}) => forgotPassword(rules, email, context),
     resetPassword: (token, password, context = {}) => resetPassword(rules, token, password, context),
@@ -134,7 +134,7 @@ async function checkCredentials (
   const checked = await attemptLogin(rules, credentials, backend, context)
   if (checked?.right === true) return checked.row
   const row = checked?.row ?? null
-  await reportFailure(
+  await reportLoginFailure(
     rules,
     row === null ? 'UNKNOWN_USER' : 'WRONG_PASSWORD',
     parseEmail(credentials.username) ?? credentials.username,

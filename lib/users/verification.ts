@@ -56,11 +56,11 @@ function sendEmailChangeToken (rules: Rules, row: UserRow, newEmail: string, con
  * Marks the e-mail of the token as verified. A token for a new e-mail changes the e-mail. A token works once. All
  * sessions end, except a cookie session of the same user on the request, which is renewed in the reply.
  */
-export async function verify (rules: Rules, token: string, call: CallContext): Promise<User> {
+export async function verifyEmail (rules: Rules, token: string, call: CallContext): Promise<User> {
   const context = contextOf(call)
   await rules.attempts.begin('verify', { context })
   const claims = rules.tokens.verify.read(token)
-  const row = claims === null ? null : await rowOf(rules, claims)
+  const row = claims === null ? null : await verifiableRowOf(rules, claims)
   if (claims === null || row === null || !row.is_active) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
   const { new_email: email } = claims
   if (email === undefined && row.is_verified) throw FST_USERS_VERIFY_USER_ALREADY_VERIFIED()
@@ -104,7 +104,7 @@ function sendVerifyToken (
 }
 
 /** Returns the user of the token if the user still has its e-mail. */
-async function rowOf ({ rows }: Rules, { sub, email }: Claims): Promise<UserRow | null> {
+async function verifiableRowOf ({ rows }: Rules, { sub, email }: Claims): Promise<UserRow | null> {
   const id = rows.parseId(sub)
   const row = id === null ? null : await rows.getRow(id)
   return row !== null && typeof email === 'string' && isSameEmail(row.email, email) ? row : null

@@ -59,27 +59,27 @@ type Part = Exclude<keyof CompatibilityOptions, 'preset'>
 type Check = readonly [isValid: (value: unknown) => boolean, reason: string]
 
 const FLAG: Check = [(value) => typeof value === 'boolean', 'must be true or false']
-const oneOf = (...choices: readonly string[]): Check => [
+const choiceOf = (...choices: readonly string[]): Check => [
   (value) => typeof value === 'string' && choices.includes(value),
   `must be one of ${choices.join(', ')}`
 ]
 
 const CHECKS: Readonly<Record<Part, Check>> = {
-  errorStyle: oneOf('fastify', 'fastapi'),
+  errorStyle: choiceOf('fastify', 'fastapi'),
   nullBodies: FLAG,
   wwwAuthenticate: FLAG,
   requireStamp: FLAG,
-  tokenStorage: oneOf('digest', 'plain'),
+  tokenStorage: choiceOf('digest', 'plain'),
   normalizePasswords: FLAG,
   issuedAt: FLAG,
-  fingerprint: oneOf('keyed', 'argon2'),
+  fingerprint: choiceOf('keyed', 'argon2'),
   cookieName: [
     (value) => value === null || isCookieName(value),
     'must be a cookie name or null'
   ],
-  duplicateCookies: oneOf('refuse', 'last'),
+  duplicateCookies: choiceOf('refuse', 'last'),
   audiencePrefix: [(value) => typeof value === 'string' && value !== '', 'must be a non-empty string'],
-  operationIds: oneOf('fastify', 'fastapi'),
+  operationIds: choiceOf('fastify', 'fastapi'),
   endlessTokens: FLAG
 }
 

@@ -9,6 +9,6 @@ export function codesOf (errors: readonly DescribedError[]): string {
 }
 
 /** Returns the examples of a response: one for each error. */
-export function examplesOf (errors: readonly DescribedError[], valueOf: (error: DescribedError) => object): object {
+export function errorExamples (errors: readonly DescribedError[], valueOf: (error: DescribedError) => object): object {
   return Object.fromEntries(errors.map((error) => [error.code, { summary: error.message, value: valueOf(error) }]))
 }

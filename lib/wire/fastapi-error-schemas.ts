@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import { Type } from '@sinclair/typebox'
 import { component, ErrorReply } from '../../schemas/index.js'
 import type { DescribedError, ErrorFormat } from '../contracts/wire-format.js'
-import { examplesOf, FORM_TYPES } from './descriptions.js'
+import { errorExamples, FORM_TYPES } from './descriptions.js'
 import { acceptLaxBooleans } from './fastapi-bodies.js'
 import { toFastapiReply, withoutReasons } from './fastapi-errors.js'
 
@@ -31,7 +31,7 @@ function fastapiErrorSchema (status: number, errors: readonly DescribedError[]):
     {
       ...component('ErrorModel'),
       'x-response-description': description,
-      'x-examples': examplesOf(errors, ({ detail }) => ({ detail }))
+      'x-examples': errorExamples(errors, ({ detail }) => ({ detail }))
     }
   )
 }

@@ -113,8 +113,8 @@ function describeQuery (errors: readonly ErrorObject[]): Problem[] {
 /** Returns the problems of a body that is missing or is not an object. */
 function describeWrongBody (request: FastifyRequest, input: unknown): Problem[] {
   const { properties = {}, required = [] } = bodySchemaOf(request)
-  if (hasSeparateParameters(properties)) return required.map((field) => missing(['body', field], null))
-  return [input === null ? missing(['body'], null) : notAnObject(input)]
+  if (hasSeparateParameters(properties)) return required.map((field) => missingField(['body', field], null))
+  return [input === null ? missingField(['body'], null) : notAnObject(input)]
 }
 
 function bodySchemaOf ({ routeOptions }: FastifyRequest): { properties?: Json; required?: string[] } {
@@ -150,10 +150,10 @@ function describeProblem (
   } = params as { missingProperty?: string; type?: string; format?: string; pattern?: string; limit?: number }
   switch (keyword) {
     case 'required':
-      return missing([...loc, missingProperty], bodyInput)
+      return missingField([...loc, missingProperty], bodyInput)
     case 'minLength':
       return isLogin
-        ? missing(loc, null)
+        ? missingField(loc, null)
         : {
             type: 'string_too_short',
             loc,
@@ -182,7 +182,7 @@ function describeProblem (
     case 'anyOf':
       return describeType(isFlag(path) ? 'boolean' : 'string', loc, input, value)
     case 'type':
-      return type === 'null' ? null : isAbsent ? missing(loc, null) : describeType(String(type), loc, input, value)
+      return type === 'null' ? null : isAbsent ? missingField(loc, null) : describeType(String(type), loc, input, value)
     default:
       return { type: keyword, loc, msg: message, input }
   }
@@ -223,7 +223,7 @@ function describeInvalidUser (error: FastifyError): Problem[] {
   }))
 }
 
-function missing (loc: Problem['loc'], input: unknown): Problem {
+function missingField (loc: Problem['loc'], input: unknown): Problem {
   return { type: 'missing', loc, msg: 'Field required', input }
 }
 

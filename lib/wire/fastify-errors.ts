@@ -6,7 +6,7 @@ import { CODES, component, ErrorReply, RefusedPassword } from '../../schemas/ind
 import type { DescribedError, ErrorFormat } from '../contracts/wire-format.js'
 import { FST_USERS_INTERNAL_ERROR, isRefusal } from '../errors.js'
 import { problemsOf } from '../users/index.js'
-import { codesOf, examplesOf, FORM_TYPES } from './descriptions.js'
+import { codesOf, errorExamples, FORM_TYPES } from './descriptions.js'
 
 /** Fastify's error replies with an additional `detail`. */
 export const fastifyErrors: ErrorFormat = {
@@ -66,7 +66,7 @@ function errorSchema (errors: readonly DescribedError[]): object {
   return {
     ...(schemas.length === 1 ? schema : { anyOf: schemas }),
     'x-response-description': codesOf(errors),
-    'x-examples': examplesOf(errors, ({ statusCode, code, message, detail }) => ({
+    'x-examples': errorExamples(errors, ({ statusCode, code, message, detail }) => ({
       statusCode,
       code,
       error: String(STATUS_CODES[statusCode]),

@@ -36,13 +36,13 @@ export function columnProblems (definitions: Definitions, model: Model, models: 
     const { key, name } = defined ?? { key: camelCase(column.field), name: column.name }
     const line = `  ${columnText(database, table, column, models, { key, name })},`
     if (defined === undefined) return column.definition.optional === true ? [] : [line]
-    const reason = reasonOf(column, defined)
+    const reason = misfitReasonOf(column, defined)
     return reason === null ? [] : [`${line} // ${reason}`]
   })
 }
 
 /** Returns the reason why a column cannot store the values of a field, or null. */
-function reasonOf ({ definition }: Column, { column }: DefinedColumn): string | null {
+function misfitReasonOf ({ definition }: Column, { column }: DefinedColumn): string | null {
   const type = column.columnType.replace(PREFIX, '')
   if (column.columnType.startsWith('SQLite') && definition.type === 'time') {
     if (type === 'Timestamp' && modeOf(column) === 'timestamp') return 'seconds are too coarse for this time'

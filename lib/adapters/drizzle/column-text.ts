@@ -89,7 +89,8 @@ export function columnText (
   names: ColumnNames = { key: camelCase(field), name }
 ): string {
   const { name: builder, options } = builderOf(database, definition)
-  const start = `${keyText(names.key)}: ${builder}(${[stringLiteral(names.name), options].filter(Boolean).join(', ')})`
+  const given = [stringLiteral(names.name), options].filter(Boolean).join(', ')
+  const start = `${propertyKeyText(names.key)}: ${builder}(${given})`
   if (field === table.primaryKey.field) {
     return `${start}${databaseMakesId(table) ? identities[database] : '.primaryKey()'}`
   }
@@ -122,7 +123,7 @@ function referenceText (model: Model): string {
   return propertyText(constantOf(model), camelCase(key))
 }
 
-function keyText (key: string): string {
+function propertyKeyText (key: string): string {
   return IDENTIFIER.test(key) ? key : stringLiteral(key)
 }
 

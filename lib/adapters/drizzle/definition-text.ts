@@ -47,7 +47,7 @@ export function drizzleDefinition (database: DrizzleDatabase, model: Model, mode
   const lines = table.columns.map((column) => columnText(database, table, column, models))
   if (database === 'mysql') lines.push(...loweredColumns(table, plans).map(loweredText))
   const indexes = plans.map(({ name, unique, fields, lower }) => {
-    const keys = fields.map((field) => keyText(database, table, field, lower)).join(', ')
+    const keys = fields.map((field) => indexKeyText(database, table, field, lower)).join(', ')
     return `${unique ? 'uniqueIndex' : 'index'}(${stringLiteral(name)}).on(${keys})`
   })
   const end = indexes.length === 0 ? ')' : `, (t) => [\n${indented(indexes)}\n])`
@@ -81,7 +81,7 @@ function loweredField (field: string): string {
 }
 
 /** Returns one key of an index. */
-function keyText (database: DrizzleDatabase, { byField }: Table, field: string, lower: boolean): string {
+function indexKeyText (database: DrizzleDatabase, { byField }: Table, field: string, lower: boolean): string {
   const isLower = lower && byField.get(field)?.definition.ignoreCase === true
   if (isLower && database === 'mysql') return propertyText('t', camelCase(loweredField(field)))
   const key = propertyText('t', camelCase(field))

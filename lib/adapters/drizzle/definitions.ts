@@ -81,13 +81,15 @@ export class Definitions {
 
   #mappingOf (model: Model, models: readonly Model[]): TableMapping {
     const table = this.#tableOf(model)
-    if (table === undefined) throw mismatch(model.table, 'has no definition', drizzleDefinition(this.database, model, models))
+    if (table === undefined) {
+      throw definitionMismatch(model.table, 'has no definition', drizzleDefinition(this.database, model, models))
+    }
     const { table: name } = this.#namesOf(table)
     if (schemaOf(table) !== this.schema) {
       throw FST_USERS_TABLE_MISMATCH([name, 'its Drizzle definition is in another schema than that of the users'])
     }
     const problems = columnProblems(this, model, models)
-    if (problems.length > 0) throw mismatch(name, 'needs other columns', problems.join('\n'))
+    if (problems.length > 0) throw definitionMismatch(name, 'needs other columns', problems.join('\n'))
     const columns: [string, string][] = []
     for (const field of Object.keys(model.fields)) {
       const defined = this.columnOf(model, field)
@@ -134,6 +136,6 @@ function driverValueOf (column: DrizzleColumn, value: unknown): unknown {
   return value === null || value === undefined ? null : column.mapToDriverValue(value)
 }
 
-function mismatch (table: string, reason: string, lines: string): Error {
+function definitionMismatch (table: string, reason: string, lines: string): Error {
   return FST_USERS_TABLE_MISMATCH([table, `the second argument of drizzle() ${reason}:\n${lines}`])
 }

@@ -43,7 +43,11 @@ export interface TransactionEngine {
  * Returns the engine for the client of an instance. `schema` is the schema of the tables in PostgreSQL. Throws
  * `FST_USERS_INVALID_OPTION` for other clients.
  */
-export function engineOf (client: unknown, database: DrizzleDatabase, schema: string | undefined): DrizzleEngine {
+export function drizzleEngineOf (
+  client: unknown,
+  database: DrizzleDatabase,
+  schema: string | undefined
+): DrizzleEngine {
   if (database === 'postgres' && isPgPool(client)) {
     const dialect = postgresIn(schema)
     return {

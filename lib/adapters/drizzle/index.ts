@@ -10,9 +10,9 @@ import { sqlSchema } from '../sql/migration/sql-schema.js'
 import { sqlServerAdapter } from '../sql/sql-adapter.js'
 import type { TransactionAccess } from '../sql/sql-options.js'
 import { Definitions, type DefinedColumn } from './definitions.js'
-import { engineOf, type DrizzleEngine } from './engines.js'
+import { drizzleEngineOf, type DrizzleEngine } from './engines.js'
 import { databaseOf, transactionOf, type DrizzleInstance, type DrizzleMethods } from './instance.js'
-import { transactionDialect, useTransaction } from './transaction.js'
+import { transactionDialect, useDrizzleTransaction } from './transaction.js'
 
 export type { DrizzleInstance } from './instance.js'
 
@@ -48,7 +48,7 @@ export function drizzle (db: DrizzleInstance, tables: object, options: DrizzleOp
     ])
   }
   const definitions = new Definitions(db as unknown as DrizzleMethods, database, tables) // the class was checked
-  const engine = engineOf(db.$client, database, definitions.schema)
+  const engine = drizzleEngineOf(db.$client, database, definitions.schema)
   const dialect = withDefinitions(engine.dialect, definitions)
   const adapter = sqlServerAdapter(
     {
@@ -62,7 +62,7 @@ export function drizzle (db: DrizzleInstance, tables: object, options: DrizzleOp
   )
   return Object.defineProperties(adapter, {
     [kDefinitions]: { value: `drizzle-${database}` },
-    [kStoreSchema]: { value: storeSchemaOf({ ...engine.migration, dialect }, definitions) }
+    [kStoreSchema]: { value: drizzleSchemaOf({ ...engine.migration, dialect }, definitions) }
   })
 }
 
@@ -73,13 +73,13 @@ function withDefinitions (dialect: Dialect, definitions: Definitions): Dialect {
     codec (field, type, place) {
       const codec = dialect.codec(field, type, place)
       const defined = place === undefined ? undefined : definitions.columnOf(place.model, place.field)
-      return defined === undefined ? codec : codecOf(defined, codec)
+      return defined === undefined ? codec : columnCodecOf(defined, codec)
     },
     filled: (model) => definitions.filledOf(model)
   }
 }
 
-function codecOf ({ column }: DefinedColumn, codec: Codec): Codec {
+function columnCodecOf ({ column }: DefinedColumn, codec: Codec): Codec {
   if (column.columnType === 'SQLiteTimestamp') return milliseconds
   if (!column.columnType.endsWith('CustomColumn')) return codec
   return {
@@ -105,12 +105,12 @@ function transactionsOf (
   }
   return {
     dialect: transactionDialect(dialect, transactions),
-    use: (transaction, settings) => useTransaction(transactionOf(transaction, database), transactions, settings)
+    use: (transaction, settings) => useDrizzleTransaction(transactionOf(transaction, database), transactions, settings)
   }
 }
 
 /** Returns the schema operations for the command line. drizzle-kit creates tables and columns from the definitions. */
-function storeSchemaOf (migration: Migration, definitions: Definitions): StoreSchema {
+function drizzleSchemaOf (migration: Migration, definitions: Definitions): StoreSchema {
   const schemaFor = (models: readonly Model[]): StoreSchema => {
     const { connect, dialect } = migration
     return sqlSchema({

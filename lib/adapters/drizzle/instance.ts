@@ -28,7 +28,7 @@ const transactions: ReadonlySet<unknown> = new Set(['PgTransaction', 'MySqlTrans
 
 /** Returns the database of an instance. Throws `FST_USERS_INVALID_OPTION` for other values and for transactions. */
 export function databaseOf (db: unknown): DrizzleDatabase {
-  const kinds = kindsOf(db)
+  const kinds = entityKindsOf(db)
   const database = kinds.map((kind) => databases.get(kind)).find((one) => one !== undefined)
   if (database === undefined || kinds.some((kind) => transactions.has(kind))) {
     throw FST_USERS_INVALID_OPTION([
@@ -41,7 +41,7 @@ export function databaseOf (db: unknown): DrizzleDatabase {
 
 /** Returns the methods of a transaction of a database. Throws `FST_USERS_INVALID_OPTION` for other values. */
 export function transactionOf (value: unknown, database: DrizzleDatabase): DrizzleMethods {
-  const kinds = kindsOf(value)
+  const kinds = entityKindsOf(value)
   if (!kinds.some((kind) => transactions.has(kind)) || !kinds.some((kind) => databases.get(kind) === database)) {
     throw FST_USERS_INVALID_OPTION(['transaction', 'must be the transaction that Drizzle passes to its callback'])
   }
@@ -49,7 +49,7 @@ export function transactionOf (value: unknown, database: DrizzleDatabase): Drizz
 }
 
 /** Returns the names by which Drizzle identifies the class of a value and its base classes. */
-function kindsOf (value: unknown): unknown[] {
+function entityKindsOf (value: unknown): unknown[] {
   const kinds: unknown[] = []
   let prototype: unknown = isObject(value) ? Object.getPrototypeOf(value) : null
   while (isObject(prototype)) {

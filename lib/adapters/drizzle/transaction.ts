@@ -24,7 +24,7 @@ export function transactionDialect (dialect: Dialect, { form }: TransactionEngin
 }
 
 /** Creates a driver that runs statements in a transaction of Drizzle. */
-export function useTransaction (
+export function useDrizzleTransaction (
   transaction: DrizzleMethods,
   { isRefusal, inUtc, readResult }: TransactionEngine,
   { timeoutMs, isUtc }: TransactionSettings
@@ -32,7 +32,7 @@ export function useTransaction (
   const wrapSql = isUtc && inUtc !== undefined ? inUtc : (text: string) => text
   const run = (parts: readonly string[], parameters: readonly unknown[]): Promise<SqlWrittenRows> =>
     mapStatementErrors(isRefusal, async () =>
-      readResult(await withTimeout(() => execute(transaction, queryOf(parts, parameters)), timeoutMs))
+      readResult(await withTimeout(() => execute(transaction, drizzleQueryOf(parts, parameters)), timeoutMs))
     )
   return transactionDriver((text) => {
     const parts = wrapSql(text).split(PARAMETER)
@@ -59,7 +59,7 @@ export function readMysqlResult (result: unknown): SqlWrittenRows {
   return { rows: [], changes: matchedRows(first), insertId: first.insertId }
 }
 
-function queryOf ([first = '', ...parts]: readonly string[], parameters: readonly unknown[]): SQL {
+function drizzleQueryOf ([first = '', ...parts]: readonly string[], parameters: readonly unknown[]): SQL {
   return sql.join([
     sql.raw(first),
     ...parts.flatMap((part, position) => [sql.param(parameters[position]), sql.raw(part)])

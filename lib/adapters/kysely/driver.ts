@@ -33,10 +33,10 @@ export function useKysely (
   return {
     prepare (plain) {
       const sql = wrapSql(plain)
-      const statement = prepare(execute, sql)
+      const statement = prepareKysely(execute, sql)
       if (!engine.isServer) return statement
       const readAll = async (union: string, parameters: readonly unknown[]): Promise<Rows> =>
-        await prepare(execute, union).all(parameters)
+        await prepareKysely(execute, union).all(parameters)
       return { ...statement, get: readInUnion(sql, readAll, statement.get, isRefusal) }
     },
     ...(inUtc === undefined
@@ -50,12 +50,12 @@ export function useKysely (
       ),
     change: (catalog, plan) =>
       mapOpeningErrors(isRefusal, async () => {
-        const read = async (run: Execute): Promise<readonly string[]> => plan(await prepare(run, catalog).all([]))
+        const read = async (run: Execute): Promise<readonly string[]> => plan(await prepareKysely(run, catalog).all([]))
         if ((await read(execute)).length === 0) return
         await untilTimeout(timeoutMs, (checkTime) =>
           db.connection().execute((connection) =>
-            changeUnderLock((query) => connection.executeQuery(query), engine, async (run) => {
-              const rows = await prepare(run, catalog).all([])
+            changeKyselyTables((query) => connection.executeQuery(query), engine, async (run) => {
+              const rows = await prepareKysely(run, catalog).all([])
               checkTime()
               return plan(rows)
             })
@@ -76,7 +76,7 @@ async function runTransaction<T> (
   return await db.transaction().execute(async (transaction) => {
     const result = await writeAll(writes, async ({ sql, parameters }) => {
       checkTime()
-      return convertKyselyResult(await transaction.executeQuery({ ...queryOf(wrapSql(sql)), parameters }))
+      return convertKyselyResult(await transaction.executeQuery({ ...kyselyQueryOf(wrapSql(sql)), parameters }))
     })
     checkTime() // after this, the transaction is committed
     return result
@@ -95,21 +95,21 @@ async function untilTimeout<T> (timeoutMs: number, work: (checkTime: CheckTime) 
 }
 
 /** Returns one connection as a session for migrations. */
-export function sessionOf (connection: KyselyInstance): MigrationSession {
+export function kyselySession (connection: KyselyInstance): MigrationSession {
   const execute: Execute = (query) => connection.executeQuery(query)
   return {
-    all: (sql, parameters = []) => prepare(execute, sql).all(parameters),
-    run: async (sql, parameters = []) => (await prepare(execute, sql).run(parameters)).changes
+    all: (sql, parameters = []) => prepareKysely(execute, sql).all(parameters),
+    run: async (sql, parameters = []) => (await prepareKysely(execute, sql).run(parameters)).changes
   }
 }
 
 /** Reads the catalog again under the lock and runs the statements of the plan, one process at a time. */
-async function changeUnderLock (
+async function changeKyselyTables (
   execute: Execute,
   { begin, commit, rollback }: Engine,
   read: (execute: Execute) => Promise<readonly string[]>
 ): Promise<void> {
-  const run = async (sql: string): Promise<Rows> => await prepare(execute, sql).all([])
+  const run = async (sql: string): Promise<Rows> => await prepareKysely(execute, sql).all([])
   try {
     for (const sql of begin) {
       if (String((await run(sql))[0]?.[0]) === '0') {
@@ -125,10 +125,10 @@ async function changeUnderLock (
   }
 }
 
-function prepare (execute: Execute, sql: string): SqlStatement {
-  const query = queryOf(sql)
+function prepareKysely (execute: Execute, sql: string): SqlStatement {
+  const query = kyselyQueryOf(sql)
   const run = (parameters: readonly unknown[]): Promise<KyselyResult> => execute({ ...query, parameters })
-  const all = async (parameters: readonly unknown[]): Promise<Rows> => (await run(parameters)).rows.map(valuesOf)
+  const all = async (parameters: readonly unknown[]): Promise<Rows> => (await run(parameters)).rows.map(rowValuesOf)
   return {
     all,
     get: async (parameters) => (await all(parameters))[0],
@@ -137,17 +137,17 @@ function prepare (execute: Execute, sql: string): SqlStatement {
 }
 
 function convertKyselyResult ({ rows, numAffectedRows, insertId }: KyselyResult): SqlWritten {
-  return { changes: Number(numAffectedRows), insertId: insertId ?? rows.map(valuesOf)[0]?.[0] }
+  return { changes: Number(numAffectedRows), insertId: insertId ?? rows.map(rowValuesOf)[0]?.[0] }
 }
 
 /** Returns the values of a row. A client of SQLite may be configured to read integers as `bigint`. */
-function valuesOf (row: unknown): unknown[] {
+function rowValuesOf (row: unknown): unknown[] {
   // rows are objects
   return Object.values(row as object).map((value: unknown) => (typeof value === 'bigint' ? Number(value) : value))
 }
 
 /** Returns the same query as `CompiledQuery.raw` of Kysely, without loading Kysely. */
-function queryOf (sql: string): KyselyQuery {
+function kyselyQueryOf (sql: string): KyselyQuery {
   return {
     sql,
     parameters: [],

@@ -49,7 +49,7 @@ export interface Engine {
 const postgresEngine = (schema?: string): Engine => ({
   dialect: withNames(postgresIn(schema), asPostgresText),
   isServer: true,
-  start: pgSession.checkSession,
+  start: pgSession.checkPgSession,
   begin: ['BEGIN', pg.LOCK_TABLES],
   commit: 'COMMIT',
   rollback: 'ROLLBACK',
@@ -75,7 +75,7 @@ const mysql: Engine = {
   dialect: withNames(mysqlDialect, asMysqlText),
   isServer: true,
   async start (driver) {
-    await mysql2Session.checkSession(driver)
+    await mysql2Session.checkMysqlSession(driver)
     await mysql2Session.checkEscapes(driver, 'kysely')
   },
   begin: [mysql2.LOCK_TABLES],
@@ -98,7 +98,7 @@ const engines: ReadonlyMap<string, (schema?: string) => Engine> = new Map([
  * Returns the engine of an instance. Throws `FST_USERS_INVALID_OPTION` for other databases, and for the option `schema`
  * without PostgreSQL.
  */
-export function engineOf (db: KyselyInstance, schema?: string): Engine {
+export function kyselyEngineOf (db: KyselyInstance, schema?: string): Engine {
   const { sql } = db.selectNoFrom((expressions) => expressions.val(1).as('a')).compile()
   const make = engines.get(sql)
   if (make === undefined) {

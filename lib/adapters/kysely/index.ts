@@ -7,7 +7,7 @@ import { mapOpeningErrors } from '../sql/drivers/driver-errors.js'
 import { transactionDriver } from '../sql/drivers/write-all.js'
 import { withMigration } from '../sql/migration/adapter-migration.js'
 import { useKysely } from './driver.js'
-import { engineOf, type Engine } from './engines.js'
+import { kyselyEngineOf, type Engine } from './engines.js'
 import type { KyselyInstance } from './instance.js'
 import { kyselyMigration } from './migration.js'
 
@@ -31,7 +31,7 @@ export function kysely (db: KyselyInstance, options: KyselyOptions = {}): Databa
     throw FST_USERS_INVALID_OPTION(['adapter', 'pass to kysely() an instance of Kysely that is not a transaction'])
   }
   const plain = db.withoutPlugins()
-  const engine = engineOf(plain, options.schema)
+  const engine = kyselyEngineOf(plain, options.schema)
   const adapter = sqlServerAdapter(
     {
       dialect: engine.dialect,
@@ -39,7 +39,7 @@ export function kysely (db: KyselyInstance, options: KyselyOptions = {}): Databa
       connect: (timeoutMs) => connect(plain, engine, timeoutMs),
       transactions: {
         dialect: engine.dialect,
-        use: (transaction, settings) => useTransaction(transaction, engine, settings)
+        use: (transaction, settings) => useKyselyTransaction(transaction, engine, settings)
       },
       options: ['schema']
     },
@@ -56,7 +56,11 @@ async function connect (db: KyselyInstance, engine: Engine, timeoutMs: number): 
   return driver
 }
 
-function useTransaction (transaction: unknown, engine: Engine, { timeoutMs, isUtc }: TransactionSettings): SqlDriver {
+function useKyselyTransaction (
+  transaction: unknown,
+  engine: Engine,
+  { timeoutMs, isUtc }: TransactionSettings
+): SqlDriver {
   if (!hasInstanceMethods(transaction) || !transaction.isTransaction) {
     throw FST_USERS_INVALID_OPTION(['transaction', 'must be the transaction that Kysely passes to its callback'])
   }

@@ -1,7 +1,7 @@
 import { mapOpeningErrors } from '../sql/drivers/driver-errors.js'
 import type { Migration } from '../sql/migration/migration-source.js'
 import type { TableMappings } from '../sql/schema.js'
-import { sessionOf, useKysely } from './driver.js'
+import { kyselySession, useKysely } from './driver.js'
 import type { Engine } from './engines.js'
 import type { KyselyInstance } from './instance.js'
 
@@ -27,7 +27,7 @@ export function kyselyMigration (db: KyselyInstance, engine: Engine, mappings: T
       return {
         close () {},
         transaction: (mode, work) =>
-          db.connection().execute((connection) => inTransaction(sessionOf(connection), mode, work))
+          db.connection().execute((connection) => inTransaction(kyselySession(connection), mode, work))
       }
     }
   }

@@ -1,6 +1,6 @@
 import type { Row } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
-import { type Key, keyOf } from '../shared/compare.js'
+import { comparisonKeyOf, type Key } from '../shared/compare.js'
 
 /** An index on a group of fields. It does not contain rows with a null in one of the fields. */
 export class GroupIndex {
@@ -45,7 +45,7 @@ export class GroupIndex {
   }
 
   #keyAt (position: number, values: Row): Key | null {
-    return keyOf(values[this.fields[position] ?? ''], this.#folds[position] === true)
+    return comparisonKeyOf(values[this.fields[position] ?? ''], this.#folds[position] === true)
   }
 }
 

@@ -12,7 +12,7 @@ import { invalidArgument } from '../shared/errors.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
 import { resolveRow } from '../shared/row-references.js'
 import { incrementOf } from '../shared/values.js'
-import { compareKeys, keyOf } from '../shared/compare.js'
+import { compareKeys, comparisonKeyOf } from '../shared/compare.js'
 import { MemoryTable } from './memory-table.js'
 
 /** Creates an adapter that stores everything in the memory of this process, for tests and first steps. */
@@ -66,8 +66,8 @@ class MemoryAdapter implements DatabaseAdapter {
     }
     if (!Number.isSafeInteger(limit) || limit < 0) throw invalidArgument(model.name, '', '`limit` must be a whole number')
     const compare = (one: Row, other: Row): number =>
-      compareKeys(keyOf(one[sort], false), keyOf(other[sort], false)) ||
-      compareKeys(keyOf(one[primaryKey], false), keyOf(other[primaryKey], false))
+      compareKeys(comparisonKeyOf(one[sort], false), comparisonKeyOf(other[sort], false)) ||
+      compareKeys(comparisonKeyOf(one[primaryKey], false), comparisonKeyOf(other[primaryKey], false))
     if (after !== undefined) {
       for (const field of [sort, primaryKey]) {
         if (after[field] === undefined) throw invalidArgument(model.name, field, 'must be set in `after`')
@@ -83,8 +83,8 @@ class MemoryAdapter implements DatabaseAdapter {
   async update (model: Model, where: Where, changes: Changes): Promise<number> {
     const table = this.#table(model.name)
     const old = table.find(where)
-    const fresh = old.map((row) => changeRow(table, row, changes))
-    if (old.length === 0) changeRow(table, {}, changes)
+    const fresh = old.map((row) => applyRowChanges(table, row, changes))
+    if (old.length === 0) applyRowChanges(table, {}, changes)
     for (const [position, row] of fresh.entries()) this.#checkChange(table, old[position], row)
     table.replace(old, fresh)
     return old.length
@@ -162,7 +162,7 @@ class MemoryAdapter implements DatabaseAdapter {
   }
 }
 
-function changeRow (table: MemoryTable, row: Row, changes: Changes): Row {
+function applyRowChanges (table: MemoryTable, row: Row, changes: Changes): Row {
   const fresh = { ...row }
   for (const [name, change] of Object.entries(changes)) {
     const column = table.column(name)

@@ -5,7 +5,7 @@ import { eachCondition, type Operator } from '../shared/conditions.js'
 import { invalidArgument } from '../shared/errors.js'
 import { primaryKeyOf } from '../shared/model-registry.js'
 import { typeCheckOf, type TypeCheck, checkComparable, checkWrite, isWellFormed, newValueOf } from '../shared/values.js'
-import { compareKeys, matchesComparison, type Key, keyOf } from '../shared/compare.js'
+import { compareKeys, matchesComparison, type Key, comparisonKeyOf } from '../shared/compare.js'
 import { GroupIndex } from './group-index.js'
 
 interface Condition {
@@ -145,7 +145,7 @@ export class MemoryTable {
     return rows.sort(
       (one, other) =>
         inexact(one) - inexact(other) ||
-        compareKeys(keyOf(one[this.primaryKey], false), keyOf(other[this.primaryKey], false))
+        compareKeys(comparisonKeyOf(one[this.primaryKey], false), comparisonKeyOf(other[this.primaryKey], false))
     )
   }
 
@@ -167,9 +167,10 @@ export class MemoryTable {
 
 /** Returns the key of a value; null for text that is not well-formed Unicode, which no row can contain. */
 function lookUpKey (value: unknown, fold: boolean): Key | null {
-  return typeof value === 'string' && !isWellFormed(value) ? null : keyOf(value, fold)
+  return typeof value === 'string' && !isWellFormed(value) ? null : comparisonKeyOf(value, fold)
 }
 
 function isFulfilled ({ field, operator, fold, keys }: Condition, row: Row): boolean {
-  return operator === 'null' ? row[field] === null : matchesComparison(keyOf(row[field], fold), operator, keys)
+  if (operator === 'null') return row[field] === null
+  return matchesComparison(comparisonKeyOf(row[field], fold), operator, keys)
 }

@@ -27,7 +27,7 @@ const INT32 = 2_147_483_647
  * Returns the codec of a field. `form` applies to ids only. `nestsArrays` is false for a server that cannot store
  * arrays in arrays.
  */
-export function codecOf (field: Field, form: IdForm, bson: BsonTypes, nestsArrays: boolean): Codec {
+export function bsonCodecOf (field: Field, form: IdForm, bson: BsonTypes, nestsArrays: boolean): Codec {
   switch (field.type) {
     case 'id':
       return idCodec(form, bson)
@@ -67,7 +67,7 @@ function idCodec (form: IdForm, bson: BsonTypes): Codec {
           isUuid(value)
             ? new bson.Binary(Buffer.from(String(value).replaceAll('-', ''), 'hex'), UUID_SUBTYPE)
             : undefined,
-        decode: (raw) => uuidOf(bytesOf(raw, UUID_SUBTYPE)?.toString('hex'))
+        decode: (raw) => uuidOf(binaryBytes(raw, UUID_SUBTYPE)?.toString('hex'))
       }
     case 'objectid':
       return {
@@ -110,18 +110,18 @@ function jsonCodec ({ Binary }: BsonTypes, nestsArrays: boolean): Codec {
     encode (value) {
       const text = JSON.stringify(value)
       const copy: unknown = JSON.parse(text)
-      const isPlain = isStorable(copy, JSON_DEPTH) && (nestsArrays || !hasNestedArray(copy))
+      const isPlain = isStorableJson(copy, JSON_DEPTH) && (nestsArrays || !hasNestedArray(copy))
       return isPlain ? copy : new Binary(Buffer.from(text), JSON_SUBTYPE)
     },
-    decode: (raw) => JSON.parse(bytesOf(raw, JSON_SUBTYPE)?.toString() ?? JSON.stringify(raw)) as unknown
+    decode: (raw) => JSON.parse(binaryBytes(raw, JSON_SUBTYPE)?.toString() ?? JSON.stringify(raw)) as unknown
   }
 }
 
-function isStorable (value: unknown, depth: number): boolean {
+function isStorableJson (value: unknown, depth: number): boolean {
   if (typeof value === 'string') return isWellFormed(value)
   if (typeof value !== 'object' || value === null) return true
   if (depth === 0) return false
-  return Object.entries(value).every(([name, inner]) => isStorableName(name) && isStorable(inner, depth - 1))
+  return Object.entries(value).every(([name, inner]) => isStorableName(name) && isStorableJson(inner, depth - 1))
 }
 
 function hasNestedArray (value: unknown): boolean {
@@ -143,7 +143,7 @@ function toNumber (raw: unknown): number | undefined {
 }
 
 /** Returns a copy of the bytes of a binary value; undefined for another type or subtype. */
-function bytesOf (raw: unknown, subtype: number): Buffer | undefined {
+function binaryBytes (raw: unknown, subtype: number): Buffer | undefined {
   if (
     !isBson(raw, 'Binary') ||
     !('sub_type' in raw) ||

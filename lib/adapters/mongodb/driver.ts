@@ -51,10 +51,10 @@ export interface BsonTypes {
   Long: { fromNumber(value: number): BsonValue }
 }
 
-const loadPackage = async (): Promise<BsonTypes> => await import('mongodb')
+const loadBson = async (): Promise<BsonTypes> => await import('mongodb')
 
 /** Loads the BSON types of the package `mongodb`. Throws `FST_USERS_INVALID_OPTION` if it is not installed. */
-export async function loadBsonTypes (load: () => Promise<BsonTypes> = loadPackage): Promise<BsonTypes> {
+export async function loadBsonTypes (load: () => Promise<BsonTypes> = loadBson): Promise<BsonTypes> {
   try {
     return await load()
   } catch (cause) {

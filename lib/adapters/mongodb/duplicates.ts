@@ -1,6 +1,6 @@
 import type { MongoDocument } from './driver.js'
 import { allOf } from './filter.js'
-import { groupsOf, type Layout, type StoredField } from './layout.js'
+import { type Layout, type StoredField, uniqueGroupsOf } from './layout.js'
 import type { Operations } from './operations.js'
 
 /**
@@ -13,7 +13,7 @@ export async function findTakenGroup (
   document: MongoDocument,
   ids: MongoDocument = {}
 ): Promise<readonly StoredField[] | undefined> {
-  for (const group of [[layout.primaryKey], ...groupsOf(layout)]) {
+  for (const group of [[layout.primaryKey], ...uniqueGroupsOf(layout)]) {
     const names = group.map((field) => uniqueNameOf(layout, field))
     const values = names.map((name) => [name, document[name] ?? null] as const)
     if (values.some(([, value]) => value === null)) continue

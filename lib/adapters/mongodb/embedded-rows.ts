@@ -4,15 +4,15 @@ import { invalidArgument } from '../shared/errors.js'
 import type { MongoDocument } from './driver.js'
 import { allOf, type Filter, type Query, readWhere } from './filter.js'
 import type { IdCounters } from './id-counters.js'
-import { decodeDocument, groupsOf, type Layout, projectionOf, type StoredField } from './layout.js'
+import { decodeDocument, type Layout, projectionOf, type StoredField, uniqueGroupsOf } from './layout.js'
 import {
   completeRow,
   convertWriteErrors,
+  duplicateFieldsError,
   encodeChanges,
   groupSetEverywhere,
   type ModelRows,
-  readPage,
-  uniqueViolation
+  readPage
 } from './model-rows.js'
 import type { Operations } from './operations.js'
 
@@ -48,7 +48,9 @@ export class EmbeddedRows implements ModelRows {
     const { list, owner } = layout.embedded
     const { element, key, stored } = await this.buildElement(row)
     const ownerFilter = { [owner.primaryKey.path]: { $eq: key } }
-    const checks = [[layout.primaryKey], ...groupsOf(layout)].flatMap((fields) => this.#uniqueChecks(fields, element))
+    const checks = [[layout.primaryKey], ...uniqueGroupsOf(layout)].flatMap((fields) =>
+      this.#uniqueChecks(fields, element)
+    )
     const filter = allOf([ownerFilter, ...this.#noDuplicates(checks)])
     const update = { $push: { [list]: element } }
     const count = await convertWriteErrors(layout, () => this.#operations.update(filter, update, { single: true }))
@@ -112,7 +114,7 @@ export class EmbeddedRows implements ModelRows {
     const query = readWhere(layout, where)
     const found = await this.#findElements(query)
     const group = found.length > 1 ? groupSetEverywhere(layout, encoded) : undefined
-    if (group !== undefined) throw uniqueViolation(group)
+    if (group !== undefined) throw duplicateFieldsError(group)
     let count = 0
     for (const one of found) count += encoded.set.size === 0 ? 1 : await this.#updateElement(one, query, encoded.set)
     return count
@@ -139,7 +141,7 @@ export class EmbeddedRows implements ModelRows {
     const { list } = layout.embedded
     const { name: key } = layout.primaryKey
     const values = Object.fromEntries([...set].map(([{ name }, value]) => [name, value]))
-    const touched = groupsOf(layout).filter((fields) => fields.some((field) => set.has(field)))
+    const touched = uniqueGroupsOf(layout).filter((fields) => fields.some((field) => set.has(field)))
     const checks = touched.flatMap((fields) => this.#uniqueChecks(fields, { ...one.element, ...values }))
     const others = checks.map(({ fields, sameValues }) => ({
       fields,
@@ -164,7 +166,7 @@ export class EmbeddedRows implements ModelRows {
     if (query.never) return []
     const { layout } = this
     const { list, reference } = layout.embedded
-    const paths = [reference, layout.primaryKey, ...groupsOf(layout).flat()].map(({ path }) => [path, 1] as const)
+    const paths = [reference, layout.primaryKey, ...uniqueGroupsOf(layout).flat()].map(({ path }) => [path, 1] as const)
     const documents = (await this.#operations.aggregate([
       ...this.#unwindStages(query),
       { $project: { _id: 0, ...Object.fromEntries(paths) } }
@@ -240,7 +242,7 @@ export class EmbeddedRows implements ModelRows {
         projection: { _id: 1 },
         limit: 1
       })
-      if (clash !== undefined) throw uniqueViolation(fields)
+      if (clash !== undefined) throw duplicateFieldsError(fields)
     }
   }
 }

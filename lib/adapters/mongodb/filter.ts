@@ -1,10 +1,10 @@
 import type { Where } from '../../contracts/database-adapter.js'
 import { foldCase } from '../../shared/text.js'
-import { keyOf, matchesComparison } from '../shared/compare.js'
+import { comparisonKeyOf, matchesComparison } from '../shared/compare.js'
 import { eachCondition, type Operator } from '../shared/conditions.js'
 import { checkComparable, isWellFormed } from '../shared/values.js'
 import type { MongoDocument } from './driver.js'
-import { absentValueOf, fieldOf, isMissingField, type Layout, type StoredField } from './layout.js'
+import { absentValueOf, isMissingField, type Layout, type StoredField, storedFieldOf } from './layout.js'
 
 /** Conditions by path. Each value follows an operator, so that the server never reads an input as an operator. */
 export type Filter = Record<string, MongoDocument>
@@ -76,7 +76,7 @@ export function readWhere (layout: Layout, where: Where): Query {
   }
 
   eachCondition(layout.model.name, where, (name, operator, value) => {
-    const field = fieldOf(layout, name)
+    const field = storedFieldOf(layout, name)
     if (isMissingField(layout, field)) {
       never ||= operator !== 'null'
     } else if (operator === 'null') {
@@ -85,7 +85,7 @@ export function readWhere (layout: Layout, where: Where): Query {
     } else {
       // eachCondition checks that the value of `in` is an array
       readValues(field, operator, operator === 'in' ? (value as readonly unknown[]) : [value])
-      single ||= isKey(field, operator, layout)
+      single ||= isKeyLookUp(field, operator, layout)
     }
   })
   if (layout.embedded === undefined) {
@@ -118,8 +118,8 @@ function matchesAbsent (
   operator: Exclude<Operator, 'null'>,
   values: readonly unknown[]
 ): boolean {
-  const stored = keyOf(absentValueOf(definition) ?? null, false)
-  return matchesComparison(stored, operator, values.map((value) => keyOf(value, false)))
+  const stored = comparisonKeyOf(absentValueOf(definition) ?? null, false)
+  return matchesComparison(stored, operator, values.map((value) => comparisonKeyOf(value, false)))
 }
 
 /** Changes the conditions on a path so that they match documents without it too. */
@@ -136,6 +136,6 @@ function isUniqueAlone ({ field }: StoredField, { lookup, model }: Layout): bool
   return lookup === 'folded' && (model.unique ?? []).some((group) => group.length === 1 && group[0] === field)
 }
 
-function isKey (field: StoredField, operator: Operator, { primaryKey, embedded }: Layout): boolean {
+function isKeyLookUp (field: StoredField, operator: Operator, { primaryKey, embedded }: Layout): boolean {
   return operator === '=' && field === primaryKey && embedded === undefined
 }

@@ -1,5 +1,5 @@
 import type { MongoDocument } from './driver.js'
-import { groupsOf, type Layout } from './layout.js'
+import { type Layout, uniqueGroupsOf } from './layout.js'
 import { caselessFieldsOf } from './lookup.js'
 import type { Operations } from './operations.js'
 import { foldedCopyOf } from './stored-values.js'
@@ -23,7 +23,7 @@ export async function storeCopies (
 ): Promise<number> {
   let count = 0
   const fields = caselessFieldsOf(layout)
-  await eachDocument(layout, operations, renew, async (document) => {
+  await visitDocuments(layout, operations, renew, async (document) => {
     const copies = copiesOf(layout, document)
     const $set = Object.fromEntries(Object.entries(copies).filter(([name, copy]) => (document[name] ?? null) !== copy))
     if (Object.keys($set).length === 0) return
@@ -39,10 +39,10 @@ export async function storeCopies (
  * ids, and no stored texts.
  */
 export async function describeDuplicates (layout: Layout, operations: Operations): Promise<string[]> {
-  const groups = groupsOf(layout).filter((fields) => fields.some(({ foldedName }) => foldedName !== undefined))
+  const groups = uniqueGroupsOf(layout).filter((fields) => fields.some(({ foldedName }) => foldedName !== undefined))
   const known = groups.map((fields) => ({ fields, owners: new Map<string, unknown>(), pairs: [] as string[] }))
   if (groups.length === 0) return []
-  await eachDocument(layout, operations, async () => {}, async (document) => {
+  await visitDocuments(layout, operations, async () => {}, async (document) => {
     const copies = copiesOf(layout, document)
     for (const { fields, owners, pairs } of known) {
       const values = fields.map(({ path, foldedName }) => {
@@ -66,13 +66,13 @@ export async function describeDuplicates (layout: Layout, operations: Operations
 }
 
 /** Calls a function for each document, with its key, its texts that ignore case, and their copies. */
-async function eachDocument (
+async function visitDocuments (
   layout: Layout,
   operations: Operations,
   renew: () => Promise<void>,
   visit: (document: MongoDocument) => Promise<void>
 ): Promise<void> {
-  const paths = groupsOf(layout).flat().map(({ path }) => path)
+  const paths = uniqueGroupsOf(layout).flat().map(({ path }) => path)
   const names = caselessFieldsOf(layout).flatMap(({ path, foldedName }) => [path, foldedName])
   const projection = Object.fromEntries(['_id', ...paths, ...names].map((name) => [name, 1]))
   let last: unknown

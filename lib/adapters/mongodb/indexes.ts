@@ -2,7 +2,7 @@ import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import type { MongoDocument } from './driver.js'
 import { uniqueNameOf } from './duplicates.js'
 import { CASELESS } from './filter.js'
-import { fieldOf, groupsOf, usesDocumentId, type Layout, type StoredField } from './layout.js'
+import { storedFieldOf, uniqueGroupsOf, usesDocumentId, type Layout, type StoredField } from './layout.js'
 import { serverCodeOf, type Operations } from './operations.js'
 
 /** A planned index, in the form of the command createIndexes. */
@@ -31,7 +31,7 @@ const DUPLICATES = new Set<unknown>([11000, 1])
 const REFUSED = new Set<unknown>([67, 85, 86, ...DUPLICATES])
 
 /** Returns the indexes of a collection; null if it does not exist, or if it has neither documents nor indexes. */
-export async function readIndexes (operations: Operations): Promise<FoundIndex[] | null> {
+export async function readCollectionIndexes (operations: Operations): Promise<FoundIndex[] | null> {
   const found = (await operations.indexes()) as FoundIndex[] | null // the reply of listIndexes
   if (found === null || found.some(({ name }) => name !== '_id_')) return found
   const documents = await operations.find({}, { projection: { _id: 1 }, limit: 1 })
@@ -49,8 +49,8 @@ export async function ensureIndexes (
   creates: boolean
 ): Promise<boolean> {
   const indexes = found ?? []
-  const alternatives = indexPlans({ ...layout, lookup: 'folded' })
-  const missing = indexPlans(layout).filter((plan, position) => {
+  const alternatives = collectionIndexPlans({ ...layout, lookup: 'folded' })
+  const missing = collectionIndexPlans(layout).filter((plan, position) => {
     if (plan.unique !== true && !creates) return false
     const alternative = alternatives[position]
     return !isSufficient(indexes, plan) && !(alternative !== undefined && isSufficient(indexes, alternative))
@@ -135,16 +135,16 @@ function hasCollation ({ collation }: FoundIndex, plan: IndexPlan): boolean {
 }
 
 /** Returns the indexes of a layout. Names equal those of FastAPI Users if it has the same index. */
-export function indexPlans (layout: Layout): IndexPlan[] {
+export function collectionIndexPlans (layout: Layout): IndexPlan[] {
   const { model, primaryKey, embedded } = layout
   const references = layout.fields
     .filter(({ field, definition }) => definition.references !== undefined && field !== embedded?.reference.field)
     .map(({ field }) => [field])
   const lookUps = new Map([...references, ...(model.index ?? [])].map((names) => [names.join(), names]))
   const plain = [...lookUps.values()]
-    .map((names) => names.map((name) => fieldOf(layout, name)))
+    .map((names) => names.map((name) => storedFieldOf(layout, name)))
     .filter((fields) => !fields.some((field) => field === embedded?.reference))
-  const unique = groupsOf(layout).flatMap((fields) => [
+  const unique = uniqueGroupsOf(layout).flatMap((fields) => [
     uniqueIndexPlan(layout, fields),
     ...(embedded === undefined ? [] : [lookUpIndexPlan(layout, fields)])
   ]) // lookups in arrays do not use partial indexes

@@ -7,7 +7,7 @@ import { type TypeCheck, typeCheckOf } from '../shared/values.js'
 import { checkKnownKeys } from '../../shared/option-checks.js'
 import { checkDistinctStorage, type StorageName } from '../shared/claims.js'
 import { optionNameOf, tenantOf } from '../../shared/tenant.js'
-import { type Codec, codecOf, type IdForm } from './codecs.js'
+import { bsonCodecOf, type Codec, type IdForm } from './codecs.js'
 import type { BsonTypes, MongoDocument } from './driver.js'
 
 /** Names of an existing collection and of its fields. */
@@ -109,7 +109,7 @@ export function createLayouts (
           name,
           path: prefix + name,
           accepts: typeCheckOf(definition),
-          codec: codecOf(definition, formOf(model, definition), bson, rules.isComplete),
+          codec: bsonCodecOf(definition, formOf(model, definition), bson, rules.isComplete),
           ...(definition.ignoreCase === true ? { foldedName: name + FOLDED } : {})
         }
       })
@@ -134,12 +134,12 @@ export function createLayouts (
       if (definition.references !== undefined) layoutOf(layouts, definition.references)
     }
   }
-  checkDistinctStorage('collections', storageNamesOf(layouts.values()))
+  checkDistinctStorage('collections', collectionNamesOf(layouts.values()))
   return layouts
 }
 
 /** Returns a description of where each layout stores its rows, with the tenant. */
-export function storageNamesOf (layouts: Iterable<Layout>): StorageName[] {
+export function collectionNamesOf (layouts: Iterable<Layout>): StorageName[] {
   return [...layouts].map(({ collection, embedded, model }) => {
     const list = embedded === undefined ? '' : `the array "${embedded.list}" in `
     return [`${list}the collection "${collection}"`, tenantOf(model)]
@@ -154,8 +154,8 @@ export function layoutOf (layouts: ReadonlyMap<string, Layout>, name: string): L
 }
 
 /** Returns the unique groups of a layout. */
-export function groupsOf (layout: Layout): StoredField[][] {
-  return (layout.model.unique ?? []).map((names) => names.map((name) => fieldOf(layout, name)))
+export function uniqueGroupsOf (layout: Layout): StoredField[][] {
+  return (layout.model.unique ?? []).map((names) => names.map((name) => storedFieldOf(layout, name)))
 }
 
 /** Checks whether the primary key is `_id`, which the server keeps unique without another index. */
@@ -164,7 +164,7 @@ export function usesDocumentId ({ primaryKey: { name }, embedded }: Layout): boo
 }
 
 /** Returns a field by name. Throws `FST_USERS_INVALID_OPTION` for an unknown field. */
-export function fieldOf (layout: Layout, name: string): StoredField {
+export function storedFieldOf (layout: Layout, name: string): StoredField {
   const field = layout.byField.get(name)
   if (field === undefined) throw invalidArgument(layout.model.name, name, 'there is no such field')
   return field
@@ -196,10 +196,10 @@ export function projectionOf ({ fields }: Layout, prefix = ''): Record<string, 0
  */
 export function decodeDocument (layout: Layout, document: object): Row {
   const { embedded: inside, collection } = layout
-  const element = inside === undefined ? document : read(document, inside.list)
+  const element = inside === undefined ? document : readProperty(document, inside.list)
   const row: Row = {}
   for (const field of layout.fields) {
-    const raw = field === inside?.reference ? read(document, field.path) : read(element, field.name)
+    const raw = field === inside?.reference ? readProperty(document, field.path) : readProperty(element, field.name)
     const { definition } = field
     const value =
       raw === undefined ? absentValueOf(definition) : raw === null ? null : field.codec.decode(raw)
@@ -211,7 +211,7 @@ export function decodeDocument (layout: Layout, document: object): Row {
   return row
 }
 
-function read (document: unknown, name: string): unknown {
+function readProperty (document: unknown, name: string): unknown {
   return typeof document === 'object' && document !== null && Object.hasOwn(document, name)
     ? (document as MongoDocument)[name] // checked above
     : undefined
@@ -246,7 +246,7 @@ function embeddedLayout (model: Model, list: string, owner: Layout, make: (prefi
   }
   const { collection, isComplete, lookup } = owner
   const layout = { model, collection, isComplete, lookup, isFolding: false, ...fieldsByName(model, fields) }
-  return { ...layout, embedded: { list, owner, reference: fieldOf(layout, 'user_id') } }
+  return { ...layout, embedded: { list, owner, reference: storedFieldOf(layout, 'user_id') } }
 }
 
 function fieldsByName (model: Model, fields: StoredField[]): Pick<Layout, 'fields' | 'byField' | 'primaryKey'> {

@@ -1,7 +1,7 @@
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import type { MongoDocument } from './driver.js'
 import { CASELESS } from './filter.js'
-import { type FoundIndex, indexPlans, isSufficient } from './indexes.js'
+import { collectionIndexPlans, type FoundIndex, isSufficient } from './indexes.js'
 import type { Layout, StoredField } from './layout.js'
 import type { Operations } from './operations.js'
 import { validatorMismatches } from './validators.js'
@@ -68,7 +68,7 @@ export async function lacksCopies (layout: Layout, operations: Operations): Prom
  */
 function hasFoldedIndexes (layout: Layout, found: readonly FoundIndex[]): boolean {
   const names = caselessFieldsOf(layout).map(({ foldedName }) => foldedName)
-  const plans = indexPlans({ ...layout, lookup: 'folded' }).filter(({ key }) =>
+  const plans = collectionIndexPlans({ ...layout, lookup: 'folded' }).filter(({ key }) =>
     Object.keys(key).some((name) => names.includes(name))
   )
   const unique = plans.filter((plan) => plan.unique === true)

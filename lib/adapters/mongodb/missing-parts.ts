@@ -5,19 +5,19 @@ import { newerMessage, pendingSteps, type PendingStep, versionOf } from '../shar
 import type { BsonTypes } from './driver.js'
 import { describeDuplicates } from './folded-copies.js'
 import {
+  collectionIndexPlans,
   compareIndexes,
   describeIndex,
   type FoundIndex,
   type IndexPlan,
-  indexPlans,
   isSufficient,
-  readIndexes
+  readCollectionIndexes
 } from './indexes.js'
 import { type CollectionMappings, createLayouts, type Layout, layoutOf } from './layout.js'
 import { caselessFieldsOf, isCaseless, lacksCopies, refusesCopies } from './lookup.js'
 import type { Operations } from './operations.js'
 import { adaptToSample, describeArrays } from './sample.js'
-import { locationOf, progressOf, readVersions, VERSIONS } from './schema-version.js'
+import { locationOf, progressOf, readCollectionVersions, VERSIONS } from './schema-version.js'
 import { type Server, storageRules } from './server.js'
 import { indexesToDrop, layoutBefore } from './upgrades.js'
 import { validatorMismatches } from './validators.js'
@@ -79,7 +79,7 @@ export async function findMissingParts (
   server: Server,
   bson: BsonTypes
 ): Promise<Findings> {
-  const versions = await readVersions(server.use(VERSIONS))
+  const versions = await readCollectionVersions(server.use(VERSIONS))
   const rules = storageRules(server, versions)
   const inspections: LayoutInspection[] = []
   const layouts = createLayouts(models, collections, bson, rules)
@@ -122,7 +122,7 @@ interface Context {
 
 async function inspectLayout (planned: Layout, context: Context): Promise<LayoutInspection> {
   const { operations, upgrades, needsVersion, bson } = context
-  const stored = await readIndexes(operations)
+  const stored = await readCollectionIndexes(operations)
   const dropped = upgrades.flatMap(({ step, before }) => indexesToDrop(before, step.change, stored ?? []))
   const found = stored?.filter((index) => !dropped.includes(index)) ?? null
   const isRefusing =
@@ -153,8 +153,10 @@ function missingIndexes (
   const problems: string[] = []
   const warnings: string[] = []
   const indexes = found ?? []
-  const alternatives = isUsedByCollation(layout, indexes) ? indexPlans({ ...layout, lookup: 'collation' }) : []
-  for (const [position, plan] of indexPlans(layout).entries()) {
+  const alternatives = isUsedByCollation(layout, indexes)
+    ? collectionIndexPlans({ ...layout, lookup: 'collation' })
+    : []
+  for (const [position, plan] of collectionIndexPlans(layout).entries()) {
     const { match, conflicting } = compareIndexes(indexes, plan)
     if (match === 'full') continue
     const alternative = alternatives[position]
@@ -174,7 +176,7 @@ async function inspectCopies (
 ): Promise<CopiesState> {
   if (layout.lookup === 'collation' || caselessFieldsOf(layout).length === 0) return NO_COPIES
   const areDoubtful = isUsedByCollation(layout, found)
-  const unique = indexPlans({ ...layout, lookup: 'collation' }).filter((plan) => plan.unique === true)
+  const unique = collectionIndexPlans({ ...layout, lookup: 'collation' }).filter((plan) => plan.unique === true)
   return {
     areMissing: await lacksCopies(layout, operations),
     areRequired: !(areDoubtful && unique.every((plan) => isSufficient(found, plan))),

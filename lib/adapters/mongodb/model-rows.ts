@@ -2,10 +2,10 @@ import type { Changes, FindManyOptions, Row, Where } from '../../contracts/datab
 import { FST_USERS_TABLE_MISMATCH, FST_USERS_UNIQUE_VIOLATION, type UsersError } from '../../errors.js'
 import { invalidArgument } from '../shared/errors.js'
 import { checkWrite, incrementOf, newValueOf } from '../shared/values.js'
-import { compareKeys, keyOf } from '../shared/compare.js'
+import { compareKeys, comparisonKeyOf } from '../shared/compare.js'
 import type { MongoDocument } from './driver.js'
 import { fieldsOfKey } from './indexes.js'
-import { fieldOf, groupsOf, isMissingField, type Layout, type StoredField } from './layout.js'
+import { isMissingField, type Layout, type StoredField, storedFieldOf, uniqueGroupsOf } from './layout.js'
 import { serverCodeOf } from './operations.js'
 
 /** The operations on the rows of one model, for separate documents and for array elements. */
@@ -44,7 +44,7 @@ const INTERNAL_ERROR = 1
  * counter are added later.
  */
 export function completeRow (layout: Layout, row: Row): Map<StoredField, unknown> {
-  for (const name in row) fieldOf(layout, name)
+  for (const name in row) storedFieldOf(layout, name)
   const whole = new Map<StoredField, unknown>()
   for (const field of layout.fields) {
     const { definition } = field
@@ -53,7 +53,7 @@ export function completeRow (layout: Layout, row: Row): Map<StoredField, unknown
         ? (row[field.field] ?? definition.id?.generate?.() ?? null)
         : newValueOf(definition, row[field.field])
     if (value !== null || field !== layout.primaryKey || !usesCounter(layout)) {
-      whole.set(field, encodeValue(layout, field, value))
+      whole.set(field, encodeFieldValue(layout, field, value))
     }
   }
   return whole
@@ -69,7 +69,7 @@ export function encodeChanges (layout: Layout, changes: Changes): EncodedChanges
   const set = new Map<StoredField, unknown>()
   const steps = new Map<StoredField, number>()
   for (const name in changes) {
-    const field = fieldOf(layout, name)
+    const field = storedFieldOf(layout, name)
     const change: unknown = changes[name]
     if (change === undefined || isMissingField(layout, field)) continue
     if (
@@ -79,7 +79,7 @@ export function encodeChanges (layout: Layout, changes: Changes): EncodedChanges
       throw invalidArgument(layout.model.name, name, 'is a key, and keys cannot be changed')
     }
     const step = incrementOf(layout.model, name, field.definition, field.accepts, change)
-    if (step === undefined) set.set(field, encodeValue(layout, field, change))
+    if (step === undefined) set.set(field, encodeFieldValue(layout, field, change))
     else steps.set(field, step)
   }
   return { set, steps }
@@ -90,7 +90,7 @@ export function encodeChanges (layout: Layout, changes: Changes): EncodedChanges
  * row only. Returns undefined if there is no such group.
  */
 export function groupSetEverywhere (layout: Layout, { set }: EncodedChanges): readonly StoredField[] | undefined {
-  return [[layout.primaryKey], ...groupsOf(layout)].find((fields) =>
+  return [[layout.primaryKey], ...uniqueGroupsOf(layout)].find((fields) =>
     fields.every((field) => (set.get(field) ?? null) !== null)
   )
 }
@@ -98,7 +98,7 @@ export function groupSetEverywhere (layout: Layout, { set }: EncodedChanges): re
 /** Returns the page that the options of `findMany` describe. Throws `FST_USERS_INVALID_OPTION` for invalid options. */
 export function readPage (layout: Layout, { limit, order, after }: FindManyOptions): Page {
   const { model, primaryKey } = layout
-  const sort = order === undefined ? primaryKey : fieldOf(layout, order)
+  const sort = order === undefined ? primaryKey : storedFieldOf(layout, order)
   if (sort.definition.type === 'json') {
     throw invalidArgument(model.name, sort.field, 'is a json field, which has no order')
   }
@@ -140,7 +140,8 @@ export function sortExactFirst (
   const differences = (row: Row): number => [...exact].filter(([field, text]) => row[field] !== text).length
   return rows.sort(
     (one, other) =>
-      differences(one) - differences(other) || compareKeys(keyOf(one[key], false), keyOf(other[key], false))
+      differences(one) - differences(other) ||
+      compareKeys(comparisonKeyOf(one[key], false), comparisonKeyOf(other[key], false))
   )
 }
 
@@ -179,12 +180,12 @@ export async function convertWriteErrors<T> (
     }
     const taken = await findTaken?.()
     if (taken === undefined && code === INTERNAL_ERROR) throw cause
-    throw duplicateError((taken ?? groupsOf(layout).flat()).map(({ field }) => field), cause)
+    throw duplicateError((taken ?? uniqueGroupsOf(layout).flat()).map(({ field }) => field), cause)
   }
 }
 
 /** Creates the error for a duplicate in a unique group. */
-export function uniqueViolation (fields: readonly StoredField[]): UsersError {
+export function duplicateFieldsError (fields: readonly StoredField[]): UsersError {
   return duplicateError(fields.map(({ field }) => field))
 }
 
@@ -192,7 +193,7 @@ function duplicateError (fields: readonly string[], cause?: unknown): UsersError
   return FST_USERS_UNIQUE_VIOLATION([fields.join(', ')], { fields, cause })
 }
 
-function encodeValue ({ model }: Layout, field: StoredField, value: unknown): unknown {
+function encodeFieldValue ({ model }: Layout, field: StoredField, value: unknown): unknown {
   checkWrite(model, field.field, field.definition, field.accepts, value)
   if (value === null) return null
   const encoded = field.codec.encode(value)

@@ -14,12 +14,12 @@ import { FIRST_VERSION, versionMismatch, versionOf } from '../shared/upgrades.js
 import { type BsonTypes, loadBsonTypes, type MongoDb } from './driver.js'
 import { EmbeddedRows, type ListLayout } from './embedded-rows.js'
 import { idCounters } from './id-counters.js'
-import { ensureIndexes, type FoundIndex, readIndexes } from './indexes.js'
-import { checkFieldName, type CollectionMappings, createLayouts, type Layout, layoutOf, storageNamesOf } from './layout.js'
+import { ensureIndexes, type FoundIndex, readCollectionIndexes } from './indexes.js'
+import { checkFieldName, type CollectionMappings, collectionNamesOf, createLayouts, type Layout, layoutOf } from './layout.js'
 import { withLookup } from './lookup.js'
 import type { ModelRows } from './model-rows.js'
 import { createDocuments } from './new-document.js'
-import { locationOf, progressOf, readVersions, storeVersion, VERSIONS, type Versions } from './schema-version.js'
+import { locationOf, progressOf, readCollectionVersions, storeVersion, VERSIONS, type Versions } from './schema-version.js'
 import type { Operations } from './operations.js'
 import { adaptToSample, describeArrays } from './sample.js'
 import { SeparateRows } from './separate-rows.js'
@@ -58,7 +58,7 @@ export class MongodbAdapter implements DatabaseAdapter {
     const { collections, timeoutMs } = this.#settings
     this.#claim(createLayouts(this.#models.all, collections, bson))
     const server = await connectServer(this.#db, timeoutMs)
-    const versions = await readVersions(server.use(VERSIONS))
+    const versions = await readCollectionVersions(server.use(VERSIONS))
     const layouts = createLayouts(this.#models.all, collections, bson, storageRules(server, versions))
     this.#claim(layouts)
     for (const [name, layout] of layouts) {
@@ -75,14 +75,14 @@ export class MongodbAdapter implements DatabaseAdapter {
 
   async #openCollection (layout: Layout, server: Server, versions: Versions, bson: BsonTypes): Promise<Layout> {
     const operations = server.use(layout.collection)
-    const found = await readIndexes(operations)
+    const found = await readCollectionIndexes(operations)
     const opened = await withLookup(layout, found, operations)
     await this.#prepare(opened, found, server, versions)
     return await checkValidator(await adaptToSample(opened, operations, bson), operations)
   }
 
   async #openList (layout: ListLayout, owner: Layout, server: Server, versions: Versions): Promise<ListLayout> {
-    await this.#prepare(layout, await readIndexes(server.use(layout.collection)), server, versions)
+    await this.#prepare(layout, await readCollectionIndexes(server.use(layout.collection)), server, versions)
     return { ...layout, embedded: { ...layout.embedded, owner } }
   }
 
@@ -142,7 +142,7 @@ export class MongodbAdapter implements DatabaseAdapter {
     const { client, databaseName } = this.#db
     this.#release?.()
     this.#release = undefined
-    const places = storageNamesOf(layouts.values()).map(([place, tenant]): StorageName => [
+    const places = collectionNamesOf(layouts.values()).map(([place, tenant]): StorageName => [
       `${place} of the database "${databaseName}"`,
       tenant
     ])

@@ -4,7 +4,7 @@ import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { describeStep } from '../shared/upgrades.js'
 import { loadBsonTypes, type MongoDb } from './driver.js'
 import { storeCopies } from './folded-copies.js'
-import { buildIndexes, createIndexCommand, describeIndex, indexPlans } from './indexes.js'
+import { buildIndexes, collectionIndexPlans, createIndexCommand, describeIndex } from './indexes.js'
 import { createLayouts, type Layout } from './layout.js'
 import { caselessFieldsOf, lacksCopies } from './lookup.js'
 import {
@@ -20,7 +20,7 @@ import type { MongoSettings } from './mongodb-adapter.js'
 import { locationOf, storeStep, storeVersion, versionCommand, VERSIONS, versionsOf } from './schema-version.js'
 import { connectServer, type Server } from './server.js'
 import { type RenewLock, whileLocked } from './upgrade-lock.js'
-import { applyStep } from './upgrades.js'
+import { applyCollectionStep } from './upgrades.js'
 
 /** Time limit of one command, in milliseconds. Index builds have no limit. */
 const TIMEOUT_MS = 10_000
@@ -41,7 +41,7 @@ export function mongodbSchema (db: MongoDb, { collections }: Pick<MongoSettings,
       return schemaPlanOf({
         missing: layouts.map((layout) => ({
           layout,
-          plans: indexPlans(layout).map((plan) => ({ plan, isRequired: plan.unique === true })),
+          plans: collectionIndexPlans(layout).map((plan) => ({ plan, isRequired: plan.unique === true })),
           isNew: true,
           needsVersion: true,
           upgrades: [],
@@ -96,7 +96,7 @@ async function changeDocuments (parts: MissingParts, server: Server, renew: Rene
   const operations = server.use(layout.collection)
   for (const { step, before } of upgrades) {
     await renew()
-    await applyStep(before, layout, step, operations, renew)
+    await applyCollectionStep(before, layout, step, operations, renew)
     await storeStep(layout, step, server.use(VERSIONS))
   }
   if (caselessFieldsOf(layout).length > 0 && layout.isFolding && changesDocuments(parts)) {

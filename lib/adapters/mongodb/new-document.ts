@@ -1,12 +1,12 @@
 import type { DatabaseAdapter, NewRow, Row } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
-import { keyOf } from '../shared/compare.js'
+import { comparisonKeyOf } from '../shared/compare.js'
 import { rollBackOnError } from '../shared/create-sequentially.js'
 import { positionOf, resolveRow } from '../shared/row-references.js'
 import type { MongoDocument } from './driver.js'
 import { EmbeddedRows, type ListLayout } from './embedded-rows.js'
-import { groupsOf, type Layout } from './layout.js'
-import { uniqueViolation, type ModelRows } from './model-rows.js'
+import { type Layout, uniqueGroupsOf } from './layout.js'
+import { duplicateFieldsError, type ModelRows } from './model-rows.js'
 import { type EmbeddedLists, SeparateRows } from './separate-rows.js'
 
 type RowsOf = (model: Model) => ModelRows
@@ -33,11 +33,11 @@ export async function createDocuments (
       const created =
         target instanceof SeparateRows
           ? await target.create(row, async (owner) => {
-            filled = withRow(stored, position, owner)
+            filled = replaceRow(stored, position, owner)
             return await fillLists(target.layout, position, { rows, stored: filled, rowsOf })
           })
           : await target.create(row)
-      stored = withRow(filled, position, created)
+      stored = replaceRow(filled, position, created)
       added.push([model, created])
     }
     return stored as Row[] // the loop has filled each position
@@ -70,7 +70,7 @@ async function fillLists (
   return { lists, layouts: [...layouts] }
 }
 
-function withRow (stored: StoredRows, position: number, row: Row): StoredRows {
+function replaceRow (stored: StoredRows, position: number, row: Row): StoredRows {
   const copy = [...stored]
   copy[position] = row
   return copy
@@ -88,11 +88,11 @@ function refersToMissingRow (row: Row, stored: StoredRows): boolean {
  * documents only.
  */
 function checkUniqueInDocument (layout: Layout, row: Row, taken: Set<string>): void {
-  for (const fields of [[layout.primaryKey], ...groupsOf(layout)]) {
-    const keys = fields.map(({ field }) => keyOf(row[field], false))
+  for (const fields of [[layout.primaryKey], ...uniqueGroupsOf(layout)]) {
+    const keys = fields.map(({ field }) => comparisonKeyOf(row[field], false))
     const value = JSON.stringify([layout.model.name, ...fields.map(({ field }) => field), ...keys])
     if (keys.includes(null)) continue
-    if (taken.has(value)) throw uniqueViolation(fields)
+    if (taken.has(value)) throw duplicateFieldsError(fields)
     taken.add(value)
   }
 }

@@ -35,7 +35,7 @@ export async function storeStep (layout: Layout, step: PendingStep, versions: Op
 }
 
 /** Reads the stored versions. Returns none if the user has no permission to read them. */
-export async function readVersions (versions: Operations): Promise<Versions> {
+export async function readCollectionVersions (versions: Operations): Promise<Versions> {
   const projection = { _id: 1, version: 1, done: 1 }
   const documents = (await versions.find({}, { projection }).catch((error: unknown) => {
     if (serverCodeOf(error) === UNAUTHORIZED) return []

@@ -4,7 +4,7 @@ import type { BsonTypes, MongoDocument } from './driver.js'
 import { findTakenGroup } from './duplicates.js'
 import { allOf, CASELESS, caselessFilter, matchesIgnoringCase, type Query, readWhere } from './filter.js'
 import type { IdCounters } from './id-counters.js'
-import { decodeDocument, fieldOf, usesDocumentId, type Layout, projectionOf, type StoredField } from './layout.js'
+import { decodeDocument, storedFieldOf, usesDocumentId, type Layout, projectionOf, type StoredField } from './layout.js'
 import {
   completeRow,
   encodeChanges,
@@ -13,7 +13,7 @@ import {
   type ModelRows,
   readPage,
   groupSetEverywhere,
-  uniqueViolation,
+  duplicateFieldsError,
   convertWriteErrors
 } from './model-rows.js'
 import type { Operations } from './operations.js'
@@ -110,7 +110,7 @@ export class SeparateRows implements ModelRows {
     const filter = await this.#exactFilter(readWhere(layout, where))
     if (filter === null) return null
     if (!layout.isComplete) return await this.#findInTwoSteps(filter, users, operations)
-    const localField = `row.${fieldOf(layout, 'user_id').path}`
+    const localField = `row.${storedFieldOf(layout, 'user_id').path}`
     const [found] = (await this.#operations.aggregate([
       { $match: filter },
       { $project: { _id: 0, row: '$$ROOT' } },
@@ -225,7 +225,7 @@ export class SeparateRows implements ModelRows {
       limit: 1
     })) as MongoDocument[]
     if (found === undefined) return null
-    const key = found[fieldOf(layout, 'user_id').path]
+    const key = found[storedFieldOf(layout, 'user_id').path]
     const [user] = await operations.find(
       { [users.primaryKey.path]: { $eq: key } },
       { projection: projectionOf(users), limit: 1 }
@@ -245,7 +245,7 @@ export class SeparateRows implements ModelRows {
    */
   async #singleDocumentFilter (filter: MongoDocument, group: readonly StoredField[]): Promise<MongoDocument | null> {
     const [one, other] = (await this.#operations.find(filter, { projection: { _id: 1 }, limit: 2 })) as MongoDocument[]
-    if (other !== undefined) throw uniqueViolation(group)
+    if (other !== undefined) throw duplicateFieldsError(group)
     return one === undefined ? null : allOf([filter, { _id: { $eq: one['_id'] } }])
   }
 

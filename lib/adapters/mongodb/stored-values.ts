@@ -1,6 +1,6 @@
 import { foldCase } from '../../shared/text.js'
 import type { MongoDocument } from './driver.js'
-import { groupsOf, type Layout, type StoredField } from './layout.js'
+import { type Layout, type StoredField, uniqueGroupsOf } from './layout.js'
 
 /** The changes of a document: values by name, and the names of fields that are removed. */
 export interface DocumentChanges {
@@ -34,5 +34,5 @@ export function foldedCopyOf (value: unknown): string | null {
 }
 
 function isOmittedIfNull (layout: Layout, field: StoredField): boolean {
-  return !layout.isComplete && field.definition.nullable === true && groupsOf(layout).flat().includes(field)
+  return !layout.isComplete && field.definition.nullable === true && uniqueGroupsOf(layout).flat().includes(field)
 }

@@ -10,10 +10,10 @@ import {
   type CollectionMappings,
   createLayouts,
   decodeDocument,
-  fieldOf,
   type Layout,
   layoutOf,
-  type StorageRules
+  type StorageRules,
+  storedFieldOf
 } from './layout.js'
 import { encodeChanges } from './model-rows.js'
 import type { Operations } from './operations.js'
@@ -47,19 +47,19 @@ export function indexesToDrop (layout: Layout, change: UpgradeStep, indexes: rea
   if ('transform' in change) return []
   const own = indexes.filter(({ name }) => name !== '_id_')
   if ('dropIndex' in change) {
-    const fields = change.dropIndex.map((field) => fieldOf(layout, field))
+    const fields = change.dropIndex.map((field) => storedFieldOf(layout, field))
     const variants = [fields.map(({ path }) => path), fields.map(({ path, foldedName }) => foldedName ?? path)]
     const reference = layout.embedded?.reference.path ?? ''
     // lookups in arrays have a second index, with the fields in reverse order, or with the key of the document
     const keys = variants.flatMap((paths) => [paths.join(), paths.toReversed().join(), [...paths, reference].join()])
     return own.filter(({ key }) => keys.includes(Object.keys(key).join()))
   }
-  const { path, foldedName = path } = fieldOf(layout, 'drop' in change ? change.drop : change.rename)
+  const { path, foldedName = path } = storedFieldOf(layout, 'drop' in change ? change.drop : change.rename)
   return own.filter(({ key }) => Object.hasOwn(key, path) || Object.hasOwn(key, foldedName))
 }
 
 /** Applies one upgrade step. `after` is the layout of the current model, `renew` is called between batches. */
-export async function applyStep (
+export async function applyCollectionStep (
   layout: Layout,
   after: Layout,
   { change, dropped }: PendingStep,
@@ -77,18 +77,18 @@ export async function applyStep (
   const defaults = layout.fields.filter(
     ({ field, definition }) => definition.default !== undefined && !dropped.includes(field)
   )
-  await eachDocument(layout, operations, renew, (element, document) => {
+  await changeAllRows(layout, operations, renew, (element, document) => {
     const whole = { ...element }
     for (const { name, definition, codec } of defaults) {
       if (whole[name] === undefined) whole[name] = codec.encode(definition.default)
     }
     const { embedded } = layout
     const wrapped = embedded === undefined ? whole : { ...document, [embedded.list]: whole }
-    return applyChanges(layout, whole, transform(decodeDocument(layout, wrapped)))
+    return applyElementChanges(layout, whole, transform(decodeDocument(layout, wrapped)))
   })
 }
 
-function applyChanges (layout: Layout, element: MongoDocument, changes: Changes | null): MongoDocument {
+function applyElementChanges (layout: Layout, element: MongoDocument, changes: Changes | null): MongoDocument {
   const { set } = encodeChanges(layout, changes ?? {})
   return { ...element, ...Object.fromEntries([...set].map(([{ name }, value]) => [name, value])) }
 }
@@ -101,7 +101,7 @@ async function changeFields (
   operations: Operations,
   renew: () => Promise<void>
 ): Promise<void> {
-  const { name, path, foldedName } = fieldOf(layout, 'drop' in change ? change.drop : change.rename)
+  const { name, path, foldedName } = storedFieldOf(layout, 'drop' in change ? change.drop : change.rename)
   const target = 'drop' in change ? undefined : (after.byField.get(change.to)?.name ?? change.to)
   if (layout.embedded === undefined) {
     const copy = foldedName === undefined ? {} : { $unset: { [foldedName]: '' } } // it is stored again after the steps
@@ -112,7 +112,7 @@ async function changeFields (
     await operations.update({ [path]: { $exists: true } }, update, { single: false })
     return
   }
-  await eachDocument(layout, operations, renew, ({ [name]: value, ...rest }) =>
+  await changeAllRows(layout, operations, renew, ({ [name]: value, ...rest }) =>
     value === undefined || target === undefined ? rest : { ...rest, [target]: value }
   )
 }
@@ -127,7 +127,7 @@ interface DocumentChange {
 }
 
 /** Changes all rows in batches. A document that the application changes meanwhile is read and changed again. */
-async function eachDocument (
+async function changeAllRows (
   layout: Layout,
   operations: Operations,
   renew: () => Promise<void>,

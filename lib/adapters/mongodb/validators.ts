@@ -37,23 +37,23 @@ export function validatorMismatches (layout: Layout, options: MongoDocument): st
 function rulesOf (query: MongoDocument): Rules {
   const parts = Object.entries(query).map(([name, value]): Rules => {
     if (name === '$jsonSchema' && isDocument(value)) return { schemas: [value], conditions: [] }
-    if (name === '$and' && Array.isArray(value)) return joined(value.filter(isDocument).map(rulesOf))
+    if (name === '$and' && Array.isArray(value)) return joinRules(value.filter(isDocument).map(rulesOf))
     return { schemas: [], conditions: !name.startsWith('$') && isDocument(value) ? [[name, value]] : [] }
   })
-  return joined(parts)
+  return joinRules(parts)
 }
 
-function joined (parts: readonly Rules[]): Rules {
+function joinRules (parts: readonly Rules[]): Rules {
   return { schemas: parts.flatMap(({ schemas }) => schemas), conditions: parts.flatMap(({ conditions }) => conditions) }
 }
 
 function schemaMismatches (layout: Layout, schema: MongoDocument): string[] {
-  const required = listOf(schema['required'])
+  const required = textsOf(schema['required'])
     .filter((name) => !isWritten(layout, name))
     .map(describeUnwritten)
   const properties = isDocument(schema['properties']) ? schema['properties'] : {}
   const typed = Object.entries(properties).flatMap(([name, property]) => {
-    return isDocument(property) ? typeMismatches(layout, name, listOf(property['bsonType'] ?? property['type'])) : []
+    return isDocument(property) ? typeMismatches(layout, name, textsOf(property['bsonType'] ?? property['type'])) : []
   })
   const isOpen = schema['additionalProperties'] !== false || isDocument(schema['patternProperties'])
   const unknown = isOpen ? [] : namesOf(layout).filter((name) => !Object.hasOwn(properties, name))
@@ -67,7 +67,7 @@ function schemaMismatches (layout: Layout, schema: MongoDocument): string[] {
 function conditionMismatches (layout: Layout, path: string, condition: MongoDocument): string[] {
   const missing =
     condition['$exists'] === true && !path.includes('.') && !isWritten(layout, path) ? [describeUnwritten(path)] : []
-  return [...missing, ...typeMismatches(layout, path, listOf(condition['$type']))]
+  return [...missing, ...typeMismatches(layout, path, textsOf(condition['$type']))]
 }
 
 function typeMismatches ({ fields }: Layout, name: string, allowed: readonly string[]): string[] {
@@ -97,7 +97,7 @@ function namesOf (layout: Layout): string[] {
 }
 
 /** Returns the type names of a rule as a list. Returns an empty list if the rule gives types as numbers. */
-function listOf (value: unknown): string[] {
+function textsOf (value: unknown): string[] {
   const list: unknown[] = Array.isArray(value) ? value : [value]
   return list.every((one) => typeof one === 'string') ? list : []
 }

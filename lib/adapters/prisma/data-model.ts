@@ -43,7 +43,9 @@ export class DataModel {
     const { database } = this.#description
     const name = optionNameOf(model)
     const found = this.#modelNamed(name)
-    if (found === undefined) throw mismatch(model.table, 'has no such model', prismaModel(database, model, models))
+    if (found === undefined) {
+      throw prismaMismatch(model.table, 'has no such model', prismaModel(database, model, models))
+    }
     const table = found.dbName ?? this.#keyOf(name) ?? model.table
     if ((found.schema ?? undefined) !== this.schema) {
       throw FST_USERS_TABLE_MISMATCH([table, 'its Prisma model is in another schema than that of the users'])
@@ -53,7 +55,7 @@ export class DataModel {
     // the dialect does not matter for the names of columns
     const made = makeTable(model, postgresDialect, {})
     for (const column of made.columns) {
-      const field = fieldOf(found, column.field)
+      const field = prismaFieldOf(found, column.field)
       const names = { name: field?.name ?? camelCase(column.field), column: columnNameOf(field) ?? column.name }
       const line = `  ${fieldText(database, made, column, names)}`
       if (field !== undefined) columns.push([column.field, names.column])
@@ -62,7 +64,9 @@ export class DataModel {
         problems.push(`${line} // its type cannot store values of type ${column.definition.type}`)
       }
     }
-    if (problems.length > 0) throw mismatch(table, `needs other fields in the model ${this.#keyOf(name) ?? name}`, problems.join('\n'))
+    if (problems.length > 0) {
+      throw prismaMismatch(table, `needs other fields in the model ${this.#keyOf(name) ?? name}`, problems.join('\n'))
+    }
     return { table, columns: Object.fromEntries(columns) }
   }
 
@@ -75,11 +79,13 @@ export class DataModel {
   #keyOf (name: string): string | undefined {
     const keys = Object.keys(this.#description.models)
     const given = this.#names[name]
-    return given === undefined ? keys.find((key) => plain(key) === plain(name)) : keys.find((key) => key === given)
+    return given === undefined
+      ? keys.find((key) => foldModelName(key) === foldModelName(name))
+      : keys.find((key) => key === given)
   }
 }
 
-function fieldOf ({ fields }: PrismaModel, field: string): PrismaField | undefined {
+function prismaFieldOf ({ fields }: PrismaModel, field: string): PrismaField | undefined {
   const columns = fields.filter(({ kind }) => kind === 'scalar' || kind === 'enum')
   return (
     columns.find(({ name }) => name === field) ??
@@ -98,10 +104,10 @@ function isFitting ({ kind, type }: PrismaField, { type: stored, id }: Field): b
   return id?.storage === 'integer' ? FITTING.integer.includes(type) : type === 'String'
 }
 
-function plain (name: string): string {
+function foldModelName (name: string): string {
   return name.replaceAll('_', '').toLowerCase()
 }
 
-function mismatch (table: string, reason: string, lines: string): Error {
+function prismaMismatch (table: string, reason: string, lines: string): Error {
   return FST_USERS_TABLE_MISMATCH([table, `the Prisma schema ${reason}:\n${lines}`])
 }

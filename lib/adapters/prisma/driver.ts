@@ -28,13 +28,13 @@ export function usePrisma (
   const { isRefusal, hadNoEffect = () => false } = engine
   const limited = <T>(work: () => Promise<T>): Promise<T> =>
     mapStatementErrors(isRefusal, () =>
-      withTimeout(() => retry(() => translated(engine, work), hadNoEffect), timeoutMs)
+      withTimeout(() => retry(() => translateErrors(engine, work), hadNoEffect), timeoutMs)
     )
   const wrapSql = wrapperOf(engine, inUtc)
   const inTransaction = <T>(work: (transaction: PrismaQueries) => Promise<T>): Promise<T> =>
     client.$transaction(work, { maxWait: timeoutMs, timeout: timeoutMs })
   return {
-    prepare: (sql) => prepare(client, engine, wrapSql(sql), limited, inTransaction),
+    prepare: (sql) => preparePrisma(client, engine, wrapSql(sql), limited, inTransaction),
     ...(engine.inUtc === undefined
       ? {}
       : { inUtc: () => mapOpeningErrors(isRefusal, () => checkUtc(usePrisma(client, engine, timeoutMs, true))) }),
@@ -44,13 +44,13 @@ export function usePrisma (
         return inTransaction((transaction) =>
           writeAll(writes, async ({ sql, parameters }) => {
             if (performance.now() > end) throw storeUnavailable('the time limit is over')
-            return await write(transaction, engine, wrapSql(sql), parameters)
+            return await writePrisma(transaction, engine, wrapSql(sql), parameters)
           })
         )
       }),
     change: (catalog, plan) =>
       mapOpeningErrors(isRefusal, async () => {
-        plan(await prepare(client, engine, catalog, limited, inTransaction).all([]))
+        plan(await preparePrisma(client, engine, catalog, limited, inTransaction).all([]))
       }),
     close () {}
   }
@@ -64,24 +64,24 @@ export function usePrismaTransaction (
   inUtc: boolean
 ): SqlDriver {
   const limited = <T>(work: () => Promise<T>): Promise<T> =>
-    mapStatementErrors(engine.isRefusal, () => withTimeout(() => translated(engine, work), timeoutMs))
+    mapStatementErrors(engine.isRefusal, () => withTimeout(() => translateErrors(engine, work), timeoutMs))
   const wrapSql = wrapperOf(engine, inUtc)
   return transactionDriver((sql) =>
-    prepare(transaction, engine, wrapSql(sql), limited, (work) => work(transaction))
+    preparePrisma(transaction, engine, wrapSql(sql), limited, (work) => work(transaction))
   )
 }
 
 type Limited = <T>(work: () => Promise<T>) => Promise<T>
 type InTransaction = <T>(work: (transaction: PrismaQueries) => Promise<T>) => Promise<T>
 
-function prepare (
+function preparePrisma (
   queries: PrismaQueries,
   engine: PrismaEngine,
   sql: string,
   limited: Limited,
   inTransaction: InTransaction
 ): SqlStatement {
-  const all = (parameters: readonly unknown[]): Promise<Rows> => limited(() => read(queries, sql, parameters))
+  const all = (parameters: readonly unknown[]): Promise<Rows> => limited(() => readPrisma(queries, sql, parameters))
   const needsLastId = engine.database === 'mysql' && sql.includes(RETURNING)
   return {
     all,
@@ -89,8 +89,8 @@ function prepare (
     run: (parameters) =>
       limited(() =>
         needsLastId
-          ? inTransaction((transaction) => write(transaction, engine, sql, parameters))
-          : write(queries, engine, sql, parameters)
+          ? inTransaction((transaction) => writePrisma(transaction, engine, sql, parameters))
+          : writePrisma(queries, engine, sql, parameters)
       )
   }
 }
@@ -99,7 +99,7 @@ function prepare (
  * Runs a write. In MySQL, a generated id is read with a second statement on the same connection, so such an INSERT
  * needs a transaction.
  */
-async function write (
+async function writePrisma (
   queries: PrismaQueries,
   { database }: PrismaEngine,
   sql: string,
@@ -110,19 +110,19 @@ async function write (
   }
   if (database === 'mysql') {
     const changes = await queries.$executeRawUnsafe(sql.slice(0, sql.lastIndexOf(RETURNING)), ...parameters)
-    return { changes, insertId: (await read(queries, LAST_ID, []))[0]?.[0] }
+    return { changes, insertId: (await readPrisma(queries, LAST_ID, []))[0]?.[0] }
   }
-  const rows = await read(queries, sql, parameters)
+  const rows = await readPrisma(queries, sql, parameters)
   return { changes: rows.length, insertId: rows[0]?.[0] }
 }
 
-async function read (queries: PrismaQueries, sql: string, parameters: readonly unknown[]): Promise<Rows> {
+async function readPrisma (queries: PrismaQueries, sql: string, parameters: readonly unknown[]): Promise<Rows> {
   const rows = (await queries.$queryRawUnsafe(sql, ...parameters)) as readonly object[] // raw queries return objects
   return rows.map((row) => Object.values(row).map((value: unknown) => (typeof value === 'bigint' ? Number(value) : value)))
 }
 
 /** Runs work. Throws the error of the database instead of that of Prisma. */
-async function translated<T> ({ database }: PrismaEngine, work: () => Promise<T>): Promise<T> {
+async function translateErrors<T> ({ database }: PrismaEngine, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {

@@ -66,7 +66,7 @@ export function prismaEngineOf (database: PrismaDatabase, schema: string | undef
     return {
       database,
       dialect: { ...withNames(mysqlDialect, asMysqlText), returnsId: true },
-      start: mysql2Session.checkSession,
+      start: mysql2Session.checkMysqlSession,
       inUtc,
       isRefusal: mysqlErrors.isMysqlRefusal,
       hadNoEffect: mysqlErrors.hadNoEffect

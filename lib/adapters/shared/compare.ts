@@ -7,7 +7,7 @@ export type Key = string | number | boolean
 const WIDE = /[\ud800-\udfff]/
 
 /** Returns the comparable form of a stored value, or null for null. With `fold`, ASCII letters are lower-cased. */
-export function keyOf (value: unknown, fold: boolean): Key | null {
+export function comparisonKeyOf (value: unknown, fold: boolean): Key | null {
   if (typeof value === 'string') return fold ? foldCase(value) : value
   if (value instanceof Date) return value.getTime()
   return typeof value === 'number' || typeof value === 'boolean' ? value : null

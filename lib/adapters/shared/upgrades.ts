@@ -89,12 +89,12 @@ export function checkUpgrades (model: Model): void {
   }
   let after = model.fields
   for (const { change, before } of pendingSteps(model, { version: FIRST_VERSION, done: 0 }).toReversed()) {
-    checkStep(model, change, after, primaryKey)
+    checkUpgradeStep(model, change, after, primaryKey)
     after = before.fields
   }
 }
 
-function checkStep (
+function checkUpgradeStep (
   model: Model,
   change: UpgradeStep,
   after: Model['fields'],

@@ -3,7 +3,7 @@ import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 import { mysqlDialect } from './dialects/mysql.js'
 import type { SqlDriver } from './drivers/driver.js'
 import type { MysqlCallbackPool, MysqlPool } from './drivers/mysql2-pool.js'
-import { checkSession } from './drivers/mysql2-session.js'
+import { checkMysqlSession } from './drivers/mysql2-session.js'
 import { isMysqlRefusal } from './drivers/mysql2-errors.js'
 import { useMysql2 } from './drivers/mysql2.js'
 import { mapOpeningErrors } from './drivers/driver-errors.js'
@@ -37,7 +37,7 @@ export function mysql (pool: MysqlPool | MysqlCallbackPool, options: SqlServerOp
 /** Returns a driver for a pool. Throws `FST_USERS_INVALID_OPTION` for session settings that change stored values. */
 export async function connectMysql2 (pool: MysqlPool, timeoutMs: number): Promise<SqlDriver> {
   const driver = useMysql2(pool, timeoutMs)
-  await mapOpeningErrors(isMysqlRefusal, () => checkSession(driver))
+  await mapOpeningErrors(isMysqlRefusal, () => checkMysqlSession(driver))
   return driver
 }
 

@@ -51,7 +51,7 @@ export function postgresChannel (pool: PgChannelPool, options: PostgresChannelOp
   }
   checkKnownKeys('postgresChannel.', options, ['topic'])
   if (options.topic !== undefined) {
-    checkOption('postgresChannel.topic', options.topic, isName, `must be text of 1 to ${MAX_NAME_BYTES} bytes`)
+    checkOption('postgresChannel.topic', options.topic, isChannelName, `must be text of 1 to ${MAX_NAME_BYTES} bytes`)
   }
   const nameOf = (topic: string): string => options.topic ?? topic
   return {
@@ -136,6 +136,6 @@ function isPool (value: unknown): boolean {
   return isObject(value) && isFunction(value['connect']) && 'totalCount' in value && isObject(value['options'])
 }
 
-function isName (value: string): boolean {
+function isChannelName (value: string): boolean {
   return typeof value === 'string' && value !== '' && !value.includes('\0') && Buffer.byteLength(value) <= MAX_NAME_BYTES
 }

@@ -5,7 +5,7 @@ import type { SqlDriver } from './drivers/driver.js'
 import { usePg } from './drivers/pg.js'
 import { isPgRefusal } from './drivers/pg-errors.js'
 import type { PgPool } from './drivers/pg-pool.js'
-import { checkSession } from './drivers/pg-session.js'
+import { checkPgSession } from './drivers/pg-session.js'
 import { mapOpeningErrors } from './drivers/driver-errors.js'
 import { lazyMigration, withMigration } from './migration/adapter-migration.js'
 import { sqlServerAdapter } from './sql-adapter.js'
@@ -50,7 +50,7 @@ export function postgres (pool: PgPool, options: PostgresOptions = {}): Database
 export async function connectPg (pool: PgPool, timeoutMs: number): Promise<SqlDriver> {
   const driver = usePg(pool, timeoutMs)
   try {
-    await mapOpeningErrors(isPgRefusal, () => checkSession(driver))
+    await mapOpeningErrors(isPgRefusal, () => checkPgSession(driver))
     return driver
   } catch (error) {
     await driver.close()

@@ -73,7 +73,7 @@ export function checkMappings (dialect: Dialect, models: readonly Model[], mappi
     checkKnownKeys(`tables.${name}.`, mapping, ['table', 'columns'])
     checkKnownKeys(`tables.${name}.columns.`, mapping.columns ?? {}, Object.keys(model.fields))
   }
-  checkDistinctStorage('tables', storageNamesOf(dialect, models, mappings))
+  checkDistinctStorage('tables', tableNamesOf(dialect, models, mappings))
 }
 
 /** Returns the configured names of a model's table and columns. */
@@ -82,7 +82,7 @@ export function mappingOf (model: Model, mappings: TableMappings): TableMapping 
 }
 
 /** Returns the SQL name of each model's table, with its tenant. */
-export function storageNamesOf (dialect: Dialect, models: readonly Model[], mappings: TableMappings): StorageName[] {
+export function tableNamesOf (dialect: Dialect, models: readonly Model[], mappings: TableMappings): StorageName[] {
   return models.map((model) => {
     const table = mappingOf(model, mappings).table ?? model.table
     return [`the table ${dialect.foldName(dialect.qualify?.(table) ?? dialect.quote(table))}`, tenantOf(model)]
@@ -170,10 +170,10 @@ function createTableSql (table: Table, tables: ReadonlyMap<string, Table>): stri
   }
   if (!databaseMakesId(table)) lines.push(`PRIMARY KEY (${primaryKey.sql})`)
   for (const { name, unique, ...plan } of plans) {
-    lines.push(`${unique ? 'UNIQUE ' : ''}INDEX ${dialect.quote(name)} (${indexKeys(table, plan)})`)
+    lines.push(`${unique ? 'UNIQUE ' : ''}INDEX ${dialect.quote(name)} (${indexKeySql(table, plan)})`)
   }
   for (const column of table.columns) {
-    const target = targetOf(table, column, tables)
+    const target = referencedTable(table, column, tables)
     if (target !== undefined) {
       lines.push(`FOREIGN KEY (${column.sql}) REFERENCES ${target.sql} (${target.primaryKey.sql}) ON DELETE CASCADE`)
     }
@@ -185,10 +185,10 @@ function createTableSql (table: Table, tables: ReadonlyMap<string, Table>): stri
  * Returns the type of the existing column that a new one references. Some databases require equal types and collations.
  */
 function referredType (table: Table, column: Column, tables: ReadonlyMap<string, Table>): string | undefined {
-  return targetOf(table, column, tables)?.primaryKey.type
+  return referencedTable(table, column, tables)?.primaryKey.type
 }
 
-function targetOf (
+function referencedTable (
   table: Table,
   { field, definition: { references } }: Column,
   tables: ReadonlyMap<string, Table>
@@ -202,10 +202,10 @@ function targetOf (
 }
 
 export function createIndexSql (table: Table, { name, unique, ...plan }: IndexPlan): string {
-  return `CREATE ${unique ? 'UNIQUE ' : ''}INDEX ${table.dialect.quote(name)} ON ${table.sql} (${indexKeys(table, plan)})`
+  return `CREATE ${unique ? 'UNIQUE ' : ''}INDEX ${table.dialect.quote(name)} ON ${table.sql} (${indexKeySql(table, plan)})`
 }
 
-function indexKeys ({ dialect, byField }: Table, { fields, lower }: Pick<IndexPlan, 'fields' | 'lower'>): string {
+function indexKeySql ({ dialect, byField }: Table, { fields, lower }: Pick<IndexPlan, 'fields' | 'lower'>): string {
   return fields
     .map((field) => {
       const { sql = '', name = '', definition } = byField.get(field) ?? {}

@@ -19,12 +19,12 @@ import type { SqlDriver, SqlStatement } from './drivers/driver.js'
 import { decodeRow } from './encoder.js'
 import { openTables, type OpenedTables } from './open-tables.js'
 import { appendChangedValues, appendStartValues } from './parameters.js'
-import { checkMappings, mappingOf, storageNamesOf, type TableMappings } from './schema.js'
+import { checkMappings, mappingOf, type TableMappings, tableNamesOf } from './schema.js'
 import { Shape, shapeOf } from './shape.js'
 import type { SqlAdapterOptions, SqlConnection, SqlServerOptions, SqlSettings } from './sql-options.js'
 import * as sql from './statements.js'
 import { columnOf, makeTable, type Table } from './table.js'
-import { insertAll, insertOf, run } from './writes.js'
+import { insertAll, insertOf, runWrite } from './writes.js'
 
 const DEFAULT_TIMEOUT_MS = 5000
 
@@ -93,7 +93,7 @@ class SqlAdapter implements DatabaseAdapter {
     const { table } = root
     const { columns, parameters, stored } = insertOf(table, row)
     const statement = root.statement(`insert ${columns.length}`, () => sql.insertSql(table, columns))
-    const { insertId } = await run(table, statement, parameters)
+    const { insertId } = await runWrite(table, statement, parameters)
     return stored(insertId)
   }
 
@@ -155,14 +155,14 @@ class SqlAdapter implements DatabaseAdapter {
     }
     const kind = assignments.map(({ column, increment }) => `${increment ? '+' : '='}${column.field}`).join(' ')
     const statement = shape.statement(kind, () => sql.updateSql(shape, assignments))
-    return (await run(table, statement, parameters)).changes
+    return (await runWrite(table, statement, parameters)).changes
   }
 
   async delete (model: Model, where: Where): Promise<number> {
     const parameters: unknown[] = []
     const shape = shapeOf(this.#root(model.name), where, parameters)
     const statement = shape.statement('delete', () => sql.deleteSql(shape))
-    return (await run(shape.table, statement, parameters)).changes
+    return (await runWrite(shape.table, statement, parameters)).changes
   }
 
   within (transaction: unknown): DatabaseAdapter {
@@ -202,7 +202,9 @@ class SqlAdapter implements DatabaseAdapter {
     const { client, dialect } = this.#connection
     this.#release?.()
     this.#release = undefined
-    if (client !== undefined) this.#release = claimStorageNames(client, 'tables', storageNamesOf(dialect, models, mappings))
+    if (client !== undefined) {
+      this.#release = claimStorageNames(client, 'tables', tableNamesOf(dialect, models, mappings))
+    }
   }
 
   #root (name: string): Shape {

@@ -137,10 +137,10 @@ function columnsIn (expression: string, { foldName }: Dialect, { columns }: Foun
 function samplesOf ({ columns, dialect }: Table, name: string, found: FoundTable): readonly unknown[] | null {
   const column = columns.find((one) => dialect.foldName(one.name) === name)
   if (column === undefined) return found.columns.get(name)?.onInsert === 'optional' ? [null] : null
-  const examples = examplesOf(column.definition) ?? null
+  const examples = fieldExamples(column.definition) ?? null
   return examples?.map((value) => (value === null ? null : dialect.sample(column.codec, value))) ?? null
 }
 
-function examplesOf ({ examples, id }: Field): readonly Value[] | undefined {
+function fieldExamples ({ examples, id }: Field): readonly Value[] | undefined {
   return examples ?? (id?.generate === undefined ? undefined : [id.generate()])
 }

@@ -56,7 +56,7 @@ export async function insertAll (
   try {
     return await driver.transaction(writes)
   } catch (cause) {
-    throw table === undefined ? cause : explain(table, cause)
+    throw table === undefined ? cause : writeErrorOf(table, cause)
   }
 }
 
@@ -64,11 +64,15 @@ export async function insertAll (
  * Runs a write. Throws `FST_USERS_UNIQUE_VIOLATION` with field names, `FST_USERS_INVALID_USER` for a value out of
  * range, and `FST_USERS_TABLE_MISMATCH` for other constraints.
  */
-export async function run (table: Table, statement: SqlStatement, parameters: readonly unknown[]): Promise<SqlWritten> {
+export async function runWrite (
+  table: Table,
+  statement: SqlStatement,
+  parameters: readonly unknown[]
+): Promise<SqlWritten> {
   try {
     return await statement.run(parameters)
   } catch (cause) {
-    throw explain(table, cause)
+    throw writeErrorOf(table, cause)
   }
 }
 
@@ -76,7 +80,7 @@ export async function run (table: Table, statement: SqlStatement, parameters: re
  * Returns the coded error for a duplicate, for a value out of range and for another constraint. Other errors are
  * returned unchanged.
  */
-function explain (table: Table, cause: unknown): unknown {
+function writeErrorOf (table: Table, cause: unknown): unknown {
   if (table.dialect.isInvalidValue(cause)) {
     return FST_USERS_INVALID_USER([INVALID_VALUE], { detail: [{ path: '', keyword: 'column', message: INVALID_VALUE }], cause })
   }

@@ -27,12 +27,12 @@ export function prepareCookies (app: FastifyInstance): (backend: Backend) => Pro
   )
   return async ({ name }) => {
     const { headers } = await app.inject({ url, query: { backend: name } })
-    return [headers['set-cookie'] ?? []].flat().map(readCookie)
+    return [headers['set-cookie'] ?? []].flat().map(parseSetCookie)
   }
 }
 
 /** Checks that a backend's token store answers, by reading a token that does not exist. */
-export async function checkStrategy ({ name, strategy }: Backend): Promise<readonly Finding[]> {
+export async function probeStrategy ({ name, strategy }: Backend): Promise<readonly Finding[]> {
   const about = `backend ${name}`
   try {
     const users = { parseId: () => null, getRow: () => null }
@@ -103,7 +103,7 @@ export function checkCookie (
   return findingsOrOk(about, findings, `browsers keep the cookie "${name}" at ${publicOrigin}`)
 }
 
-function readCookie (header: string): SentCookie {
+function parseSetCookie (header: string): SentCookie {
   const [pair = '', ...rest] = header.split(';').map((part) => part.trim())
   const attributes = rest.map((part): [string, string] => {
     const [name = '', value = ''] = part.split('=')

@@ -5,7 +5,7 @@ import { storeSchemaOf, withApplication } from '../application.js'
 import type { Command, ExitCode, Terminal, Values } from '../command.js'
 import { CONFIG_FILE, loadConfig, type Config } from '../config.js'
 import { messageOf } from '../error-messages.js'
-import { checkCookie, checkStrategy, prepareCookies, type SentCookie } from './backend-checks.js'
+import { checkCookie, prepareCookies, probeStrategy, type SentCookie } from './backend-checks.js'
 import type { Finding } from './finding.js'
 import { checkKeys } from './key-checks.js'
 import { checkLimits } from './limit-checks.js'
@@ -37,12 +37,12 @@ export const doctorCommand: Command = {
   async run (values, terminal) {
     const config = await loadConfig(String(values['config']), terminal.cwd)
     if ('problem' in config) {
-      return report([{ level: 'fail', about: 'config', text: config.problem }], values, terminal, config.code)
+      return printFindings([{ level: 'fail', about: 'config', text: config.problem }], values, terminal, config.code)
     }
     try {
-      return report(await checkConfig(config, terminal.cwd), values, terminal)
+      return printFindings(await checkConfig(config, terminal.cwd), values, terminal)
     } catch (error) {
-      return report(
+      return printFindings(
         [{ level: 'fail', about: 'config', text: `${config.file} cannot be used: ${messageOf(error)}` }],
         values,
         terminal
@@ -76,7 +76,7 @@ async function checkConfig (config: Config, cwd: string): Promise<readonly Findi
       const cookies = await cookiesOf(backend)
       allCookies.push(...cookies)
       findings.push(
-        ...(await checkStrategy(backend)),
+        ...(await probeStrategy(backend)),
         ...cookies.flatMap((cookie) => checkCookie(backend.name, cookie, settings))
       )
     }
@@ -85,7 +85,7 @@ async function checkConfig (config: Config, cwd: string): Promise<readonly Findi
 }
 
 /** Prints the findings. Returns `failureCode` if a check failed, otherwise 0. */
-function report (
+function printFindings (
   findings: readonly Finding[],
   { json }: Values,
   terminal: Terminal,

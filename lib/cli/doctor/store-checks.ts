@@ -30,7 +30,7 @@ export async function checkStore (schema: StoreSchema | null, models: readonly M
     return await limitTime<readonly Finding[]>(
       async () => [
         { level: 'ok', about: 'database', text: 'answers' },
-        ...(await checkSchema(schema, models)),
+        ...(await checkStoreSchema(schema, models)),
         ...(await checkClock(schema))
       ],
       TIMEOUT_MS,
@@ -47,7 +47,7 @@ export async function checkFile (adapter: DatabaseAdapter): Promise<readonly Fin
   return problem === null ? [] : [{ level: 'warn', about: 'database', text: problem }]
 }
 
-async function checkSchema (schema: StoreSchema, models: readonly Model[]): Promise<readonly Finding[]> {
+async function checkStoreSchema (schema: StoreSchema, models: readonly Model[]): Promise<readonly Finding[]> {
   const { steps, problems, warnings = [] } = await schema.plan(models)
   const findings = [
     ...problems.map((text): Finding => ({ level: 'fail', about: 'schema', text })),

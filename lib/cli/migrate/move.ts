@@ -5,7 +5,7 @@ import {
   widthsOf,
   type SchemaChange
 } from '../../adapters/sql/migration/schema-changes.js'
-import { readVersions } from '../../adapters/sql/migration/schema-version.js'
+import { readTableVersions } from '../../adapters/sql/migration/schema-version.js'
 import { optionNameOf } from '../../shared/tenant.js'
 import { pendingSteps } from '../../adapters/shared/upgrades.js'
 import { makeTable, type Table } from '../../adapters/sql/table.js'
@@ -62,7 +62,7 @@ export interface PendingChange extends SchemaChange {
 /** Returns the tables of the config's models. */
 export async function findTables (database: MigrationDatabase, { config, mappings }: Move): Promise<MovedTables> {
   const { dialect } = database
-  const versions = await readVersions(database)
+  const versions = await readTableVersions(database)
   const found: MovedTable[] = []
   const names: string[] = []
   for (const { model, added } of movedModels(config)) {

@@ -44,7 +44,7 @@ function hide (text: string): string {
 
 async function nullProblems (database: MigrationDatabase, found: MovedTable): Promise<string[]> {
   return (await findNulls(database, found.present)).map(
-    ({ column, count }) => `${nameOf(found)}: rows without a value in ${quoted(column)}: ${count}`
+    ({ column, count }) => `${tableNameOf(found)}: rows without a value in ${quoted(column)}: ${count}`
   )
 }
 
@@ -70,15 +70,15 @@ async function emailProblems (
   const problems: string[] = []
   if (wrongIds.length > 0) {
     const type = quoted(config.settings.schemas.id.name)
-    problems.push(`${nameOf(users)}: ids that are not of the type ${type} of the option \`schemas\`: ${list(wrongIds)}`)
+    problems.push(`${tableNameOf(users)}: ids that are not of the type ${type} of the option \`schemas\`: ${quotedIds(wrongIds)}`)
   }
   if (unsupported.length > 0) {
     const emails = shorten(unsupported)
-    problems.push(`${nameOf(users)}: e-mails in an unsupported form (name@example.com is required): ${emails}`)
+    problems.push(`${tableNameOf(users)}: e-mails in an unsupported form (name@example.com is required): ${emails}`)
   }
   for (const same of internationalized.values()) {
     if (same.length > 1) {
-      problems.push(`${nameOf(users)}: e-mails that differ only in their Unicode form: ${list(same)}`)
+      problems.push(`${tableNameOf(users)}: e-mails that differ only in their Unicode form: ${quotedIds(same)}`)
     }
   }
   return problems
@@ -113,24 +113,24 @@ async function duplicateProblems (
 }
 
 function sameEmails (users: MovedTable, { values: [email], ids }: Duplicates): string {
-  return `${nameOf(users)}: e-mails that differ only in case: ${list(ids)} (${maskEmail(String(email))})`
+  return `${tableNameOf(users)}: e-mails that differ only in case: ${quotedIds(ids)} (${maskEmail(String(email))})`
 }
 
 function sameRows (found: MovedTable, fields: readonly string[], { ids }: Duplicates): string {
-  return `${nameOf(found)}: rows with the same ${fields.join(', ')}: ${list(ids)}; change or delete all but one`
+  return `${tableNameOf(found)}: rows with the same ${fields.join(', ')}: ${quotedIds(ids)}; change or delete all but one`
 }
 
 async function orphanProblems (database: MigrationDatabase, found: MovedTable, users: MovedTable): Promise<string[]> {
   const count = await countOrphans(database, found.present, users.table)
-  const text = `${nameOf(found)}: rows whose user does not exist: ${count}; delete them with --prune-orphans`
+  const text = `${tableNameOf(found)}: rows whose user does not exist: ${count}; delete them with --prune-orphans`
   return count === 0 ? [] : [text]
 }
 
-function nameOf ({ table }: MovedTable): string {
+function tableNameOf ({ table }: MovedTable): string {
   return `table ${quoted(table.name)}`
 }
 
-function list (ids: readonly unknown[]): string {
+function quotedIds (ids: readonly unknown[]): string {
   return shorten(ids.map(quoted))
 }
 

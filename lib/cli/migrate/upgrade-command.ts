@@ -21,10 +21,10 @@ export async function runUpgrade (values: Values, terminal: Terminal, config: Co
   if (plan.problems.length > 0) {
     return failWith(terminal, `nothing was changed:\n${plan.problems.map((problem) => `  - ${problem}`).join('\n')}`)
   }
-  return report(plan, values, terminal)
+  return printSchemaPlan(plan, values, terminal)
 }
 
-function report ({ steps }: SchemaPlan, values: Values, terminal: Terminal): ExitCode {
+function printSchemaPlan ({ steps }: SchemaPlan, values: Values, terminal: Terminal): ExitCode {
   if (values['dry-run'] === true) {
     terminal.print(steps.length === 0 ? '-- Nothing to do.' : scriptOf(steps))
     return 0

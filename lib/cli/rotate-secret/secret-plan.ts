@@ -14,7 +14,7 @@ const NAMES: Readonly<Record<string, string>> = {
 export function planSecret ({ secrets }: SecurityProfile, switched: Date): RotationPlan {
   const lifetimes = secrets.uses
     .filter(({ lifetimeSeconds }) => lifetimeSeconds !== 0)
-    .map(({ purpose, lifetimeSeconds }): Lifetime => ({ about: nameOf(purpose), seconds: lifetimeSeconds }))
+    .map(({ purpose, lifetimeSeconds }): Lifetime => ({ about: purposeNameOf(purpose), seconds: lifetimeSeconds }))
   const present = Array.from({ length: secrets.count }, (_, i) => (secrets.count === 1 ? 'PRESENT' : `PRESENT_${i + 1}`))
   const list = (...names: string[]): string => `secret: [${names.join(', ')}]`
   return {
@@ -38,7 +38,7 @@ export function planSecret ({ secrets }: SecurityProfile, switched: Date): Rotat
   }
 }
 
-function nameOf (purpose: string): string {
+function purposeNameOf (purpose: string): string {
   const [kind, name] = purpose.split(':')
   if (kind === 'backend' && name !== undefined) return `tokens of the backend "${name}"`
   return NAMES[purpose] ?? `tokens for the purpose "${purpose}"`

@@ -8,7 +8,7 @@ const CLAIM_MS = 5 * 60_000
  * Reserves a request, for its undo or for the deletion. Returns it with its claim. Of several processes, one succeeds;
  * the others get null.
  */
-export async function claim (kit: FeatureKit, { id, token, ...row }: DeletionRow): Promise<DeletionRow | null> {
+export async function claimDeletion (kit: FeatureKit, { id, token, ...row }: DeletionRow): Promise<DeletionRow | null> {
   const now = kit.clock()
   const until = new Date(now + CLAIM_MS)
   const open = { id, token, claimed_until: { lt: new Date(now) } }
@@ -23,7 +23,11 @@ export async function hasClaim ({ store }: FeatureKit, claimed: DeletionRow): Pr
 }
 
 /** Ends a claim, and moves the deletion to a later time if one is given. */
-export async function release ({ store }: FeatureKit, claimed: DeletionRow, dueAt = claimed.due_at): Promise<void> {
+export async function releaseClaim (
+  { store }: FeatureKit,
+  claimed: DeletionRow,
+  dueAt = claimed.due_at
+): Promise<void> {
   const { id, token, claimed_until: until } = claimed
   await store.update(model, { id, token, claimed_until: until }, { claimed_until: new Date(0), due_at: dueAt })
 }

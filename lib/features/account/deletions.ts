@@ -14,15 +14,15 @@ import {
   type UserRow,
   type UsersHooks
 } from '../../feature/index.js'
-import { claim, release } from './claims.js'
+import { claimDeletion, releaseClaim } from './claims.js'
 import type { AccountApi } from './contracts.js'
 import { FST_USERS_UNDO_DELETION_BAD_TOKEN } from './errors.js'
 import { deletionModel as model, type DeletionRow } from './model.js'
 import type { AccountSettings } from './options.js'
 import { createOwnWrites, type OwnWrites } from './own-writes.js'
 
-const digestOf = (token: string): string => digestToken(token, 'account-deletion')
-const idOf = (given: User | UserId): UserId => (typeof given === 'object' ? (given.id as UserId) : given)
+const undoDigestOf = (token: string): string => digestToken(token, 'account-deletion')
+const userIdOf = (given: User | UserId): UserId => (typeof given === 'object' ? (given.id as UserId) : given)
 
 /** The functions that request and undo deletions. */
 export interface Deletions extends Omit<AccountApi, 'deleteDue' | 'cancelDeletion'> {
@@ -60,7 +60,7 @@ export function createDeletions (kit: FeatureKit, { delayMs }: AccountSettings):
     const deletesAt = new Date(clock() + delayMs)
     const wasRequested = await storeRequest(kit, {
       id: String(id),
-      token: digestOf(token),
+      token: undoDigestOf(token),
       due_at: deletesAt,
       claimed_until: new Date(0)
     })
@@ -75,7 +75,7 @@ export function createDeletions (kit: FeatureKit, { delayMs }: AccountSettings):
 
   return {
     async delete (given, call = {}) {
-      const row = await rows.getRow(idOf(given))
+      const row = await rows.getRow(userIdOf(given))
       if (row === null) throw FST_USERS_NOT_FOUND()
       if (delayMs > 0) return await deleteLater(row.id as UserId, contextOf(call))
       await deleteNow(row, call)
@@ -85,7 +85,7 @@ export function createDeletions (kit: FeatureKit, { delayMs }: AccountSettings):
     async undoDeletion (token, call = {}) {
       const context = contextOf(call)
       await attempts.begin('account-undo-deletion', { context })
-      const request = isOpaqueToken(token) ? await find({ token: digestOf(token) }) : null
+      const request = isOpaqueToken(token) ? await find({ token: undoDigestOf(token) }) : null
       if (request === null || request.due_at.getTime() <= clock()) throw FST_USERS_UNDO_DELETION_BAD_TOKEN()
       const user = await restore(kit, own, request, context)
       if (user === null) throw FST_USERS_UNDO_DELETION_BAD_TOKEN()
@@ -93,7 +93,7 @@ export function createDeletions (kit: FeatureKit, { delayMs }: AccountSettings):
     },
 
     async cancel (given, context) {
-      const request = await find({ id: String(idOf(given)) })
+      const request = await find({ id: String(userIdOf(given)) })
       return request !== null && (await restore(kit, own, request, context)) !== null
     },
 
@@ -162,14 +162,14 @@ async function restore (
 ): Promise<User | null> {
   const { store, rows } = kit
   const userId = rows.parseId(request.id)
-  const claimed = userId === null ? null : await claim(kit, request)
+  const claimed = userId === null ? null : await claimDeletion(kit, request)
   if (userId === null || claimed === null) return null
   let user: User
   try {
     user = await own.setActive(userId, true, context)
   } catch (error) {
     if (hasErrorCode(error, 'FST_USERS_NOT_FOUND')) return null
-    await release(kit, claimed).catch(() => {}) // the first error is the one to report
+    await releaseClaim(kit, claimed).catch(() => {}) // the first error is the one to report
     throw error
   }
   if ((await store.delete(model, { id: claimed.id, token: claimed.token })) !== 1) {

@@ -7,7 +7,7 @@ import {
   type UserId,
   type UsersHooks
 } from '../../feature/index.js'
-import { claim, hasClaim, release } from './claims.js'
+import { claimDeletion, hasClaim, releaseClaim } from './claims.js'
 import { deletionModel as model, type DeletionRow } from './model.js'
 
 /** Time between two searches for accounts that are due, in milliseconds. */
@@ -66,14 +66,14 @@ async function deleteDue (
   let deleted = 0
   for (const row of found) {
     if (isStopped()) break
-    const claimed = await claim(kit, row)
+    const claimed = await claimDeletion(kit, row)
     if (claimed === null) continue
     running.set(claimed.id, claimed)
     try {
-      if (await finish(kit, claimed)) deleted++
+      if (await finishDeletion(kit, claimed)) deleted++
     } catch (error) {
       kit.log.error({ err: error }, 'fastify-users: an account that is due was not deleted')
-      await release(kit, claimed, new Date(kit.clock() + RETRY_MS))
+      await releaseClaim(kit, claimed, new Date(kit.clock() + RETRY_MS))
     } finally {
       running.delete(claimed.id)
     }
@@ -82,19 +82,19 @@ async function deleteDue (
 }
 
 /** Deletes the user of a request, then the request. A user who is active again is kept. */
-async function finish (kit: FeatureKit, { id, token }: DeletionRow): Promise<boolean> {
+async function finishDeletion (kit: FeatureKit, { id, token }: DeletionRow): Promise<boolean> {
   const { rows, store } = kit
   const userId = rows.parseId(id)
   const row = userId === null ? null : await rows.getRow(userId)
   const isDue = row !== null && !row.is_active
-  if (isDue && !(await deleteUser(kit, row.id as UserId))) return false
+  if (isDue && !(await deleteDueUser(kit, row.id as UserId))) return false
   await store.delete(model, { id, token })
   if (isDue) await kit.fire('onAfterDeleteAccount', { user: rows.toUser(row) }, contextOf())
   return isDue
 }
 
 /** Deletes a user, who may have been deleted meanwhile. Returns false if the deletion was undone. */
-async function deleteUser ({ rows, users }: FeatureKit, id: UserId): Promise<boolean> {
+async function deleteDueUser ({ rows, users }: FeatureKit, id: UserId): Promise<boolean> {
   try {
     await users.delete(id)
     return true

@@ -31,12 +31,12 @@ const STEP_UP = { inEveryMode: true }
 /** Registers the routes with which users delete and export their account. */
 export const accountRoutes: FastifyPluginAsync<RoutesOptions> = async (scope, options) => {
   const { settings } = options
-  if (settings.hasDeleteRoute) addDeleteRoute(scope, options)
+  if (settings.hasDeleteRoute) addDeleteAccountRoute(scope, options)
   if (settings.hasDeleteRoute && settings.delayMs > 0) addUndoRoute(scope, options)
   if (settings.hasExportRoute) addExportRoute(scope, options)
 }
 
-function addDeleteRoute (scope: FastifyInstance, { kit, settings: { delayMs }, api }: RoutesOptions): void {
+function addDeleteAccountRoute (scope: FastifyInstance, { kit, settings: { delayMs }, api }: RoutesOptions): void {
   const { settings } = kit
   const own = authenticate({ verified: settings.routes.users.requireVerification })
   const { body, errors } = stepUpBody(settings, STEP_UP)

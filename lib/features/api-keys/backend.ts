@@ -40,7 +40,7 @@ function apiKeyTransport (): TransportDefinition {
     describe: () => ({ scheme: { type: 'apiKey', in: 'header', name: 'X-API-Key' }, login: {}, logout: {} }),
     setup: () => ({
       ambient: false,
-      extractToken: readKey,
+      extractToken: readApiKey,
       requestHeaders: (token) => ({ [HEADER]: token }),
       sendLogin: (reply) => reply.code(204).send() // there is no login
     })
@@ -48,7 +48,7 @@ function apiKeyTransport (): TransportDefinition {
 }
 
 /** Returns the key of a request; null if two headers have different keys. */
-function readKey (request: FastifyRequest): string | null {
+function readApiKey (request: FastifyRequest): string | null {
   const { [HEADER]: header } = request.headers
   const bearer = readBearerToken(request)
   if (header === undefined) return bearer
@@ -72,7 +72,7 @@ function createStrategy (format: KeyFormat, { settings, store, background }: Bac
     const ranges = splitList(row.ip_ranges)
     if (ranges.length > 0 && (request === null || !isInRanges(request.ip, ranges))) return null
     recordUse(row, now)
-    return { row: user, session: () => sessionOf(row) }
+    return { row: user, session: () => keySessionOf(row) }
   }
 
   return {
@@ -114,7 +114,7 @@ async function findInTwoReads (
 }
 
 /** The session of a request with a key. Guards and the application read the key's scopes from its details. */
-function sessionOf ({ id, name, scopes, created_at: createdAt }: KeyRow): Session {
+function keySessionOf ({ id, name, scopes, created_at: createdAt }: KeyRow): Session {
   return { id, createdAt, authenticatedAt: null, methods: [], details: { api_key: name, scopes: splitList(scopes) } }
 }
 

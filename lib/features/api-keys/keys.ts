@@ -57,10 +57,10 @@ export function createApiKeys (kit: FeatureKit, options: ApiKeysSettings, format
       return toCreatedKey(stored, key)
     },
 
-    list: async (user) => (await allRows(store, model, { user_id: user.id })).map(toApiKey),
+    list: async (user) => (await findAllKeys(store, model, { user_id: user.id })).map(toApiKey),
 
     async rename (user, id, name) {
-      checkName(name)
+      checkKeyName(name)
       const where = { id, user_id: user.id }
       await store.update(model, where, { name })
       return toApiKey(await find(where))
@@ -89,7 +89,7 @@ export function createApiKeys (kit: FeatureKit, options: ApiKeysSettings, format
     },
 
     async listServices () {
-      const rows = await allRows(store, model, { is_service: true })
+      const rows = await findAllKeys(store, model, { is_service: true })
       return rows.map((row) => ({ ...toApiKey(row), user_id: row.user_id }))
     },
 
@@ -114,7 +114,7 @@ function newKey (
   { name, scopes, expires_at: expiresAt = null, ip_ranges: ranges = [] }: NewApiKey,
   now: number
 ): { row: Row & { id: string; scopes: string }; key: string } {
-  checkName(name)
+  checkKeyName(name)
   const unknown = scopes.find((scope) => !known.includes(scope))
   if (unknown !== undefined) throw invalidKeyValue(`the scope "${unknown}" does not exist`)
   if (scopes.join(' ').length > SCOPES_MAX_LENGTH) throw invalidKeyValue('it has too many scopes')
@@ -141,7 +141,7 @@ function newKey (
   return { row, key }
 }
 
-function checkName (name: string): void {
+function checkKeyName (name: string): void {
   const isValid = typeof name === 'string' && name.trim() !== '' && name.length <= NAME_MAX_LENGTH && name.isWellFormed()
   if (!isValid) throw invalidKeyValue(`the name must have 1 to ${NAME_MAX_LENGTH} characters`)
 }
@@ -150,7 +150,7 @@ function invalidKeyValue (reason: string): Error {
   return FST_USERS_API_KEY_INVALID([reason])
 }
 
-async function allRows (store: DatabaseAdapter, model: Model, where: Where): Promise<KeyRow[]> {
+async function findAllKeys (store: DatabaseAdapter, model: Model, where: Where): Promise<KeyRow[]> {
   const rows: Row[] = []
   let page: Row[] = []
   do {

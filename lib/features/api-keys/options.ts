@@ -43,7 +43,7 @@ export function resolveApiKeysOptions (options: ApiKeysOptions): ApiKeysSettings
   checkKnownKeys('apiKeys.', options, KEYS)
   const { scopes, prefix = 'fu', backend = 'api-key', maxLifetimeSeconds = null, maxKeys = 50, routes = {} } = options
   checkKnownKeys('apiKeys.routes.', routes, ['own', 'services'])
-  checkOption('apiKeys.scopes', scopes, isScopeList, 'must be a list of different scopes (RFC 6749, section 3.3)')
+  checkOption('apiKeys.scopes', scopes, isScopeSet, 'must be a list of different scopes (RFC 6749, section 3.3)')
   checkOption('apiKeys.prefix', prefix, isPrefix, 'must have 2 to 16 lower-case letters and digits')
   checkOption('apiKeys.backend', backend, isName, 'must be a name of lower-case letters, digits, - and _')
   checkOption('apiKeys.maxKeys', maxKeys, isCount, 'must be a whole number above 0')
@@ -63,7 +63,7 @@ export function resolveApiKeysOptions (options: ApiKeysOptions): ApiKeysSettings
 }
 
 /** Returns true for a list of scopes without duplicates. `*` would include the scopes that are added later. */
-function isScopeList (value: unknown): boolean {
+function isScopeSet (value: unknown): boolean {
   return (
     Array.isArray(value) &&
     value.every((scope) => isScope(scope) && scope !== '*') &&

@@ -27,10 +27,10 @@ const CHANGE_ERRORS = [...SESSION_ERRORS, 'CROSS_SITE_REQUEST'] as const
 
 /** Registers the routes with which users create, list, rename and revoke their keys. They need a session. */
 export const ownKeyRoutes: FastifyPluginAsync<ApiKeyRoutesOptions> = async (scope, options) => {
-  addListRoute(scope, options)
-  addCreateRoute(scope, options)
-  addRenameRoute(scope, options)
-  addRevokeRoute(scope, options)
+  addListKeysRoute(scope, options)
+  addCreateKeyRoute(scope, options)
+  addRenameKeyRoute(scope, options)
+  addRevokeKeyRoute(scope, options)
 }
 
 /** Returns the values of a new key from the body of a request, field by field. */
@@ -39,11 +39,11 @@ export function newKeyOf ({ name, scopes, expires_at: expiresAt, ip_ranges: rang
   return { name, scopes, ip_ranges: ranges, expires_at: isGiven ? new Date(expiresAt) : null }
 }
 
-function ownGuard ({ settings }: FeatureKit): ReturnType<typeof authenticate> {
+function keyOwnerGuard ({ settings }: FeatureKit): ReturnType<typeof authenticate> {
   return authenticate({ verified: settings.routes.users.requireVerification })
 }
 
-function addListRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
+function addListKeysRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
   const { settings } = kit
   scope.get('/me/api-keys', {
     schema: {
@@ -53,14 +53,14 @@ function addListRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOption
         ...errorReplies(settings, ...SESSION_ERRORS)
       }
     },
-    onRequest: ownGuard(kit),
+    onRequest: keyOwnerGuard(kit),
     exposeHeadRoute: false
   }, async (request) => await keys.list(currentUser(request)))
 }
 
-function addCreateRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
+function addCreateKeyRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
   const { settings } = kit
-  const own = ownGuard(kit)
+  const own = keyOwnerGuard(kit)
   scope.post<{ Body: ApiKeyCreate }>('/me/api-keys', {
     schema: {
       ...describeRoute(settings, {
@@ -86,9 +86,9 @@ function addCreateRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOpti
   })
 }
 
-function addRenameRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
+function addRenameKeyRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
   const { settings } = kit
-  const own = ownGuard(kit)
+  const own = keyOwnerGuard(kit)
   scope.patch<{ Params: { id: string }; Body: ApiKeyRename }>('/me/api-keys/:id', {
     schema: {
       ...describeRoute(settings, { tags: ['users'], operation: 'renameApiKey', summary: 'Rename an API key' }),
@@ -107,9 +107,9 @@ function addRenameRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOpti
   })
 }
 
-function addRevokeRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
+function addRevokeKeyRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
   const { settings } = kit
-  const own = ownGuard(kit)
+  const own = keyOwnerGuard(kit)
   scope.delete<{ Params: { id: string } }>('/me/api-keys/:id', {
     schema: {
       ...describeRoute(settings, { tags: ['users'], operation: 'revokeApiKey', summary: 'Revoke an API key' }),

@@ -20,9 +20,9 @@ const CHANGE_ERRORS = [...SESSION_ERRORS, 'CROSS_SITE_REQUEST'] as const
 
 /** Registers the routes with which superusers create, list and delete service accounts. They need a session. */
 export const serviceRoutes: FastifyPluginAsync<ApiKeyRoutesOptions> = async (scope, options) => {
-  addListRoute(scope, options)
-  addCreateRoute(scope, options)
-  addDeleteRoute(scope, options)
+  addListServiceAccountsRoute(scope, options)
+  addCreateServiceAccountRoute(scope, options)
+  addDeleteServiceAccountRoute(scope, options)
 }
 
 /** Reads the session again. Throws `FST_USERS_FORBIDDEN` if the user is no longer a superuser. */
@@ -32,11 +32,11 @@ async function readSuperuser (kit: FeatureKit, request: Parameters<FeatureKit['r
   return row
 }
 
-function superuserGuard ({ settings }: FeatureKit): ReturnType<typeof authenticate> {
+function serviceAccountGuard ({ settings }: FeatureKit): ReturnType<typeof authenticate> {
   return authenticate({ superuser: true, verified: settings.routes.users.requireVerification })
 }
 
-function addListRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
+function addListServiceAccountsRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
   const { settings } = kit
   scope.get('/', {
     schema: {
@@ -50,14 +50,14 @@ function addListRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOption
         ...errorReplies(settings, ...SESSION_ERRORS)
       }
     },
-    onRequest: superuserGuard(kit),
+    onRequest: serviceAccountGuard(kit),
     exposeHeadRoute: false
   }, async () => await keys.listServices())
 }
 
-function addCreateRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
+function addCreateServiceAccountRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
   const { settings } = kit
-  const guard = superuserGuard(kit)
+  const guard = serviceAccountGuard(kit)
   scope.post<{ Body: ApiKeyCreate }>('/', {
     schema: {
       ...describeRoute(settings, {
@@ -83,9 +83,9 @@ function addCreateRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOpti
   })
 }
 
-function addDeleteRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
+function addDeleteServiceAccountRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
   const { settings } = kit
-  const guard = superuserGuard(kit)
+  const guard = serviceAccountGuard(kit)
   scope.delete<{ Params: { id: string } }>('/:id', {
     schema: {
       ...describeRoute(settings, {

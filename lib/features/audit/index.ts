@@ -58,12 +58,12 @@ export function audit (options: AuditFeatureOptions = {}): Feature<AuditApi> {
   return defineFeature({
     name: 'audit',
     models: () => [model],
-    setup: (kit) => start(kit, options)
+    setup: (kit) => startAuditFeature(kit, options)
   })
 }
 export default audit
 
-function start (kit: FeatureKit, options: AuditFeatureOptions): FeatureParts<AuditApi> {
+function startAuditFeature (kit: FeatureKit, options: AuditFeatureOptions): FeatureParts<AuditApi> {
   const settings = resolveAuditOptions(options)
   const { keepMs, path } = settings
   const writer = new EventWriter(kit, settings)

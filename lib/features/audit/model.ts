@@ -4,8 +4,8 @@ import type { AuditEvent, Model, Row } from '../../feature/index.js'
 /** A stored event with its id. */
 export type StoredAuditEvent = { id: string } & AuditEvent
 
-const text = (maxLength: number) => ({ type: 'text', maxLength }) as const
-const optional = (maxLength: number) => ({ type: 'text', maxLength, nullable: true }) as const
+const textField = (maxLength: number) => ({ type: 'text', maxLength }) as const
+const nullableTextField = (maxLength: number) => ({ type: 'text', maxLength, nullable: true }) as const
 
 /**
  * The model of stored events. It refers to no user, so that events outlive their users. Ids sort from the newest event
@@ -15,22 +15,22 @@ export const auditEventModel: Model = {
   name: 'audit_event',
   table: 'audit_event',
   fields: {
-    id: text(32),
+    id: textField(32),
     time: { type: 'time' },
-    event: text(64),
-    outcome: text(16),
-    reason: optional(64),
-    actor_type: text(16),
-    actor_id: optional(64),
-    target_type: optional(16),
-    target_id: optional(256),
-    target_email: optional(320),
-    ip: optional(64),
-    user_agent: optional(256),
-    session_id: optional(64),
-    request_id: optional(128),
-    backend: optional(64),
-    method: optional(64),
+    event: textField(64),
+    outcome: textField(16),
+    reason: nullableTextField(64),
+    actor_type: textField(16),
+    actor_id: nullableTextField(64),
+    target_type: nullableTextField(16),
+    target_id: nullableTextField(256),
+    target_email: nullableTextField(320),
+    ip: nullableTextField(64),
+    user_agent: nullableTextField(256),
+    session_id: nullableTextField(64),
+    request_id: nullableTextField(128),
+    backend: nullableTextField(64),
+    method: nullableTextField(64),
     details: { type: 'json' }
   },
   index: [['time'], ['target_id', 'id'], ['actor_id', 'id'], ['event', 'id']]

@@ -32,14 +32,14 @@ export function resolveAuditOptions (options: AuditFeatureOptions): AuditFeature
   const { keepDays = 365, flushMs = 500, maxQueued = 10_000, routes } = options
   const route = readRoute('audit.routes', routes, '/audit-events')
   return {
-    keepMs: keepDays === null ? null : wholeNumber('keepDays', keepDays, 1, MAX_DAYS) * DAY,
-    flushMs: wholeNumber('flushMs', flushMs, 0, MAX_FLUSH_MS),
-    maxQueued: wholeNumber('maxQueued', maxQueued, 1, MAX_QUEUED),
+    keepMs: keepDays === null ? null : checkAuditNumber('keepDays', keepDays, 1, MAX_DAYS) * DAY,
+    flushMs: checkAuditNumber('flushMs', flushMs, 0, MAX_FLUSH_MS),
+    maxQueued: checkAuditNumber('maxQueued', maxQueued, 1, MAX_QUEUED),
     path: route.enabled ? route.prefix : null
   }
 }
 
-function wholeNumber (name: string, value: number, min: number, max: number): number {
+function checkAuditNumber (name: string, value: number, min: number, max: number): number {
   const isValid = (given: number): boolean => Number.isInteger(given) && given >= min && given <= max
   return checkOption(`audit.${name}`, value, isValid, `must be a whole number from ${min} to ${max}`)
 }

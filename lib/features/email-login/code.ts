@@ -20,7 +20,8 @@ export interface Codes {
 /** Creates the functions for codes that are valid for `lifetimeSeconds`. */
 export function createCodes (kit: Pick<FeatureKit, 'keysFor'>, lifetimeSeconds: number): Codes {
   const keys = kit.keysFor('email-login', lifetimeSeconds).map(({ secret }) => secret)
-  const digestWith = (key: string, code: string, request: string): string => fingerprint(key, request, readCode(code))
+  const digestWith = (key: string, code: string, request: string): string =>
+    fingerprint(key, request, normalizeCode(code))
   return {
     create () {
       const code = Array.from({ length: LENGTH }, () => ALPHABET.charAt(randomInt(ALPHABET.length))).join('')
@@ -32,6 +33,6 @@ export function createCodes (kit: Pick<FeatureKit, 'keysFor'>, lifetimeSeconds: 
 }
 
 /** Returns a code as it is digested. Letters that the alphabet lacks stand for the digits that they resemble. */
-function readCode (given: string): string {
+function normalizeCode (given: string): string {
   return given.toUpperCase().replace(/[\s-]/g, '').replaceAll('O', '0').replace(/[IL]/g, '1')
 }

@@ -34,7 +34,7 @@ export function createConfirm (parts: EmailLoginParts): EmailLoginApi['confirm']
     const found = await (proof.token === undefined ? checkCode : checkLink)(parts, proof, presented)
     if (!(await requests.take(found))) throw FST_USERS_EMAIL_LOGIN_INVALID()
     browsers.release(presented.backend, presented.context)
-    return found.signs_up ? await signUp(parts, found, name, call) : await enter(parts, found, name, call)
+    return found.signs_up ? await signUp(parts, found, name, call) : await logInKnownUser(parts, found, name, call)
   }
 }
 
@@ -103,7 +103,7 @@ function isTicketOf (ticket: string | undefined, { id }: RequestRow): boolean {
  * Logs the user of a request in. The use of the mail proved the mailbox, so an unverified user is verified, and loses
  * the password and the login methods of the person who registered the e-mail.
  */
-async function enter (
+async function logInKnownUser (
   { kit, requests }: EmailLoginParts,
   { user_id: user, stamp, email }: RequestRow,
   backend: string,
@@ -130,7 +130,7 @@ async function signUp (
   call: LoginCall
 ): Promise<LoginResult> {
   const { kit } = parts
-  const row = await createUser(parts, email, call)
+  const row = await createEmailUser(parts, email, call)
   try {
     return await kit.users.login(row, { ...call, backend, method: 'email' })
   } catch (error) {
@@ -141,7 +141,7 @@ async function signUp (
   }
 }
 
-async function createUser (
+async function createEmailUser (
   { kit, settings }: EmailLoginParts,
   email: string,
   call: CallContext

@@ -9,7 +9,7 @@ import type { EmailLoginApi } from './contracts.js'
 import { emailLoginErrors } from './errors.js'
 import { emailLoginEvents } from './events.js'
 import { emailLoginModel } from './model.js'
-import { backendsOf, resolveEmailLoginOptions, type EmailLoginOptions } from './options.js'
+import { readLoginBackends, resolveEmailLoginOptions, type EmailLoginOptions } from './options.js'
 import { emailLoginRoutes } from './routes.js'
 import { createEmailLogin } from './service.js'
 
@@ -39,7 +39,7 @@ export function emailLogin (options: EmailLoginOptions = {}): Feature<EmailLogin
     errors: emailLoginErrors.definitions,
     events: emailLoginEvents,
     setup (kit) {
-      const backends = backendsOf(options, kit)
+      const backends = readLoginBackends(options, kit)
       const { requests, ...logins } = createEmailLogin(kit, settings, backends)
       return {
         sessions: {

@@ -18,12 +18,12 @@ export async function mailRequest (
   const row = await kit.rows.getByEmail(given)
   const email = row?.email ?? given
   if (!(row === null ? mayRegister(parts, email) : row.is_active)) {
-    report(parts, { outcome: 'failure', reason: row === null ? 'UNKNOWN_USER' : 'INACTIVE' }, row, email, context)
+    auditRequest(parts, { outcome: 'failure', reason: row === null ? 'UNKNOWN_USER' : 'INACTIVE' }, row, email, context)
     return
   }
   const { lifetimeSeconds } = settings
   if (!(await kit.attempts.allowMail({ purpose: 'login', email, alwaysAfterSeconds: lifetimeSeconds }))) {
-    report(parts, { outcome: 'blocked', reason: 'MAIL_LIMIT' }, row, email, context)
+    auditRequest(parts, { outcome: 'blocked', reason: 'MAIL_LIMIT' }, row, email, context)
     return
   }
   const owner =
@@ -31,7 +31,7 @@ export async function mailRequest (
       ? { user_id: null, stamp: null, signs_up: true }
       : { user_id: String(row.id), stamp: kit.rows.stampOf(row), signs_up: false }
   if (!(await requests.assign(id, owner, email))) return
-  report(parts, { outcome: 'success' }, row, email, context)
+  auditRequest(parts, { outcome: 'success' }, row, email, context)
   const user = row && kit.rows.toUser(row)
   await kit.fire('onAfterRequestEmailLogin', { user, email, ...secrets, lifetimeSeconds }, context)
 }
@@ -41,7 +41,7 @@ function mayRegister ({ kit, settings }: EmailLoginParts, email: string): boolea
   return settings.signUp !== null && parseNewEmail(email, kit.settings) !== null
 }
 
-function report (
+function auditRequest (
   { kit }: EmailLoginParts,
   result: Pick<AuditEntry, 'outcome' | 'reason'>,
   row: UserRow | null,

@@ -58,7 +58,7 @@ export function resolveEmailLoginOptions (options: EmailLoginOptions): EmailLogi
 }
 
 /** Returns the names of the backends with the routes. Throws `FST_USERS_INVALID_OPTION`. */
-export function backendsOf ({ backends }: EmailLoginOptions, { users }: FeatureKit): readonly string[] {
+export function readLoginBackends ({ backends }: EmailLoginOptions, { users }: FeatureKit): readonly string[] {
   const all = [...users.backends.keys()]
   const isList = (value: unknown): boolean =>
     Array.isArray(value) && value.length > 0 && value.every((name) => all.includes(name as string))

@@ -26,11 +26,11 @@ interface RoutesOptions {
 
 /** Registers the routes of a backend that request and finish a login. */
 export async function emailLoginRoutes (scope: FastifyInstance, options: RoutesOptions): Promise<void> {
-  addRequestRoute(scope, options)
-  addConfirmRoute(scope, options)
+  addRequestEmailLoginRoute(scope, options)
+  addConfirmEmailLoginRoute(scope, options)
 }
 
-function addRequestRoute (scope: FastifyInstance, options: RoutesOptions): void {
+function addRequestEmailLoginRoute (scope: FastifyInstance, options: RoutesOptions): void {
   const { kit: { settings }, backend, logins } = options
   scope.post<{ Body: EmailLoginBody }>(
     '/email',
@@ -49,7 +49,7 @@ function addRequestRoute (scope: FastifyInstance, options: RoutesOptions): void 
           ...errorReplies(settings, ...BODY_ERRORS, ...commonErrors(options, 'email-login'))
         }
       },
-      onRequest: refuseCrossSite(options)
+      onRequest: refuseCrossSiteEmailLogin(options)
     },
     async (request, reply) => {
       const ticket = await logins.request(request.body.email, { backend: backend.name, request, reply })
@@ -58,7 +58,7 @@ function addRequestRoute (scope: FastifyInstance, options: RoutesOptions): void 
   )
 }
 
-function addConfirmRoute (scope: FastifyInstance, options: RoutesOptions): void {
+function addConfirmEmailLoginRoute (scope: FastifyInstance, options: RoutesOptions): void {
   const { kit: { settings, login }, backend, logins, signsUp } = options
   scope.post<{ Body: EmailLoginConfirmBody & { remember_me?: unknown } }>(
     '/email/confirm',
@@ -86,7 +86,7 @@ function addConfirmRoute (scope: FastifyInstance, options: RoutesOptions): void 
           )
         }
       },
-      onRequest: refuseCrossSite(options)
+      onRequest: refuseCrossSiteEmailLogin(options)
     },
     async (request, reply) => {
       const context = { backend: backend.name, request, reply }
@@ -102,7 +102,9 @@ function commonErrors ({ kit: { settings }, backend }: RoutesOptions, kind: stri
 }
 
 /** Both routes set a cookie at a cookie backend, so requests of other sites are refused. */
-function refuseCrossSite ({ kit, backend: { transport } }: RoutesOptions): (request: FastifyRequest) => Promise<void> {
+function refuseCrossSiteEmailLogin (
+  { kit, backend: { transport } }: RoutesOptions
+): (request: FastifyRequest) => Promise<void> {
   return async (request) => {
     if (transport.ambient && isCrossSite(request, kit.settings, transport)) throw FST_USERS_CROSS_SITE_REQUEST()
   }

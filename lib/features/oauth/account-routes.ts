@@ -23,12 +23,12 @@ export interface AccountRoutesOptions {
 }
 
 /** Registers the routes that list and unlink the accounts of the user of the request. */
-export const accountRoutes: FastifyPluginAsync<AccountRoutesOptions> = async (scope, { kit, accounts }) => {
-  addListRoute(scope, { kit, accounts })
+export const oauthAccountRoutes: FastifyPluginAsync<AccountRoutesOptions> = async (scope, { kit, accounts }) => {
+  addListAccountsRoute(scope, { kit, accounts })
   addUnlinkRoute(scope, { kit, accounts })
 }
 
-function addListRoute (scope: FastifyInstance, { kit: { settings }, accounts }: AccountRoutesOptions): void {
+function addListAccountsRoute (scope: FastifyInstance, { kit: { settings }, accounts }: AccountRoutesOptions): void {
   scope.get(
     '/me/oauth-accounts',
     {

@@ -90,7 +90,7 @@ export function vouchesFor ({ account_email: known, email_verified: isVerified }
 }
 
 async function findAccount (parts: RowParts, identity: Identity): Promise<AccountRow | null> {
-  const [first, ...others] = await findMany(parts, keyOf(identity))
+  const [first, ...others] = await findMany(parts, accountKeyOf(identity))
   if (first !== undefined && others.some((other) => String(other.user_id) !== String(first.user_id))) {
     throw FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED()
   }
@@ -99,9 +99,9 @@ async function findAccount (parts: RowParts, identity: Identity): Promise<Accoun
 
 async function addAccount (parts: RowParts, userId: UserRow['id'], identity: Identity): Promise<AccountRow | null> {
   const { store, model, vault } = parts
-  const tokens = vault.store(keyOf(identity), identity.tokens)
+  const tokens = vault.store(accountKeyOf(identity), identity.tokens)
   const added = await nullOnDuplicate(() =>
-    writeTokens(parts, tokens, (stored) => store.create(model, { ...rowOf(identity, stored), user_id: userId }))
+    writeTokens(parts, tokens, (stored) => store.create(model, { ...newAccountRow(identity, stored), user_id: userId }))
   )
   return added !== null && !(await deleteIfDuplicate(parts, added as AccountRow)) ? (added as AccountRow) : null
 }
@@ -111,8 +111,8 @@ async function createUserWithAccount (
   kit: FeatureKit,
   { values, identity, call }: { values: ExternalUser; identity: Identity; call: CallContext }
 ): Promise<UserRow | null> {
-  const tokens = vault.store(keyOf(identity), identity.tokens)
-  const rowsWith = (some: StoredTokens): NewRow[] => [[model, { ...rowOf(identity, some), user_id: idOf(0) }]]
+  const tokens = vault.store(accountKeyOf(identity), identity.tokens)
+  const rowsWith = (some: StoredTokens): NewRow[] => [[model, { ...newAccountRow(identity, some), user_id: idOf(0) }]]
   const shorter = tokens.access_token === '' ? undefined : rowsWith(NO_TOKENS)
   const stored = await kit.externalUsers.create(values, { rows: rowsWith(tokens), shorter }, call)
   if (stored === null) return null
@@ -125,7 +125,7 @@ async function renewAccount (parts: RowParts, row: AccountRow, identity: Identit
   const { store, model, vault } = parts
   // many providers return a refresh token at the first login only
   const refreshToken = identity.tokens.refreshToken ?? vault.read(row)?.refreshToken ?? null
-  const where = { ...keyOf(identity), user_id: row.user_id }
+  const where = { ...accountKeyOf(identity), user_id: row.user_id }
   const email: Changes = storableEmailOf(identity) === '' ? {} : emailColumnsOf(identity)
   const changed = await writeTokens(parts, vault.store(row, { ...identity.tokens, refreshToken }), (tokens) =>
     store.update(model, where, { ...email, ...tokens })
@@ -174,13 +174,13 @@ async function nullOnDuplicate<T> (action: () => Promise<T>): Promise<T | null> 
   }
 }
 
-function keyOf ({ provider: { name }, accountId }: Identity): AccountKey {
+function accountKeyOf ({ provider: { name }, accountId }: Identity): AccountKey {
   return { oauth_name: name, account_id: accountId }
 }
 
 /** Returns the values of a new account without its `user_id`. */
-function rowOf (identity: Identity, tokens: StoredTokens): Row {
-  return { ...keyOf(identity), ...emailColumnsOf(identity), ...tokens }
+function newAccountRow (identity: Identity, tokens: StoredTokens): Row {
+  return { ...accountKeyOf(identity), ...emailColumnsOf(identity), ...tokens }
 }
 
 function emailColumnsOf (identity: Identity): Pick<AccountRow, 'account_email'> & { email_verified: boolean } {

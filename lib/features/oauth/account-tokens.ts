@@ -35,7 +35,7 @@ export function createTokenReader (
     const key = String(row.id)
     const task =
       running.get(key) ??
-      refresh(parts, row).finally(() => {
+      refreshStoredTokens(parts, row).finally(() => {
         running.delete(key)
       })
     running.set(key, task)
@@ -48,8 +48,8 @@ function hasExpired ({ rules }: ReaderParts, { expiresAt }: ProviderTokens): boo
 }
 
 /** Returns new tokens, after they are stored. Returns null if there is nothing to refresh. */
-async function refresh (parts: ReaderParts, row: AccountRow): Promise<ProviderTokens | null> {
-  const stored = await readStored(parts, row)
+async function refreshStoredTokens (parts: ReaderParts, row: AccountRow): Promise<ProviderTokens | null> {
+  const stored = await readStoredTokens(parts, row)
   const client = parts.clients.get(row.oauth_name)
   if (stored === null || client === undefined) return null
   const { row: current, tokens } = stored
@@ -65,11 +65,11 @@ async function refresh (parts: ReaderParts, row: AccountRow): Promise<ProviderTo
     throw isUsersError(error) ? error : FST_USERS_OAUTH_PROVIDER_FAILED([], { cause: error })
   }
   const next = { ...refreshed, refreshToken: refreshed.refreshToken ?? refreshToken }
-  return (await storeRefreshed(parts, current, next)) ? next : ((await readStored(parts, row))?.tokens ?? null)
+  return (await storeRefreshed(parts, current, next)) ? next : ((await readStoredTokens(parts, row))?.tokens ?? null)
 }
 
 /** Returns the stored row and its tokens, or null if one of them is missing. */
-async function readStored (
+async function readStoredTokens (
   { rules, vault }: ReaderParts,
   { id }: AccountRow
 ): Promise<{ row: AccountRow; tokens: ProviderTokens } | null> {
@@ -81,7 +81,7 @@ async function readStored (
 /** Returns the tokens that another process stores: it may have used the one-time refresh token first. */
 async function awaitOtherProcess (parts: ReaderParts, row: AccountRow): Promise<ProviderTokens | null> {
   for (let left = ATTEMPTS; left > 0; left--) {
-    const stored = await readStored(parts, row)
+    const stored = await readStoredTokens(parts, row)
     if (stored === null) return null
     if (!hasExpired(parts, stored.tokens)) return stored.tokens
     await sleep(PAUSE_MS)

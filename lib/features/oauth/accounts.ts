@@ -65,12 +65,12 @@ export function createOauthAccounts (
       },
       tokens: createTokenReader(rules, vault, checkedClients)
     },
-    loginMethods: createLoginMethods(accounts, revoke)
+    loginMethods: createAccountLoginMethods(accounts, revoke)
   }
 }
 
 /** Rows are deleted explicitly, because an existing table may have no cascading foreign key. */
-function createLoginMethods (accounts: AccountRows, revoke: (row: AccountRow) => void): Required<LoginMethods> {
+function createAccountLoginMethods (accounts: AccountRows, revoke: (row: AccountRow) => void): Required<LoginMethods> {
   return {
     count: async ({ id }) => (await accounts.ofUser(id as UserId)).length,
     async removeUnproved ({ id, email }) {

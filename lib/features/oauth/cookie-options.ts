@@ -31,7 +31,7 @@ export interface OauthCookieOptions {
 const FASTAPI_USERS_NAME = 'fastapiusersoauthcsrf'
 
 /** Returns the attributes of the cookie. Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`. */
-export function readCookieOptions (given: OauthCookieOptions, settings: Settings): OauthCookieSettings {
+export function readOauthCookieOptions (given: OauthCookieOptions, settings: Settings): OauthCookieSettings {
   checkKnownKeys('oauth.cookie.', given, ['name', 'path', 'domain', 'secure', 'sameSite'])
   const { path = '/', domain = null, sameSite = 'lax' } = given
   const secure = checkBoolean('oauth.cookie.secure', given.secure, true)

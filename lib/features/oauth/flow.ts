@@ -167,7 +167,7 @@ async function finishFlow<T> (
   if (target === null && claimed.redirect !== null) throw FST_USERS_OAUTH_BAD_REDIRECT()
   try {
     if (providerRefusal !== null) throw providerRefusal
-    const identity = await identify(providerFlow, query, claimed)
+    const identity = await identifyCallback(providerFlow, query, claimed)
     const result = await use(identity, { inBrowser: target !== null, rememberMe: claimed.rememberMe ?? false })
     return target === null ? result : sendBrowser(reply, target, 302)
   } catch (error) {
@@ -216,7 +216,7 @@ async function claimTransaction (
   return transaction
 }
 
-async function identify (
+async function identifyCallback (
   { client, redirectUri }: ProviderFlow,
   { code = '', iss, code_verifier: ofClient = '' }: CallbackQuery,
   { verifier, challenge, nonce }: Transaction

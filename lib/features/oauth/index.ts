@@ -7,7 +7,7 @@
 import type { FastifyInstance } from 'fastify'
 import { checkObject, defineFeature, Type, type Feature, type FeatureKit, type FeatureParts, type UserId } from '../../feature/index.js'
 import { accountModel } from './account-model.js'
-import { accountRoutes } from './account-routes.js'
+import { oauthAccountRoutes } from './account-routes.js'
 import { createOauthAccounts } from './accounts.js'
 import { createOauthCookie } from './oauth-cookie.js'
 import type { OauthApi } from './contracts.js'
@@ -18,7 +18,7 @@ import { createFlow } from './flow.js'
 import { issuerModel } from './issuers.js'
 import { resolveOauthOptions, type OauthOptions } from './options.js'
 import { associateRoutes } from './routes/associate.js'
-import { loginRoutes } from './routes/login.js'
+import { oauthLoginRoutes } from './routes/login.js'
 import type { FlowRoutesOptions } from './routes/provider-flow.js'
 import { oauthAccountRead } from './schemas.js'
 import { claimNames, sharedState } from './shared.js'
@@ -89,7 +89,7 @@ async function startOauth (kit: FeatureKit, options: OauthOptions): Promise<Feat
   })
   const parts: FlowRoutesOptions = { kit, settings, flow, accounts, clients }
   return {
-    routes: (scope) => registerRoutes(scope, parts),
+    routes: (scope) => registerOauthRoutes(scope, parts),
     // all registrations use the same accounts, so only the first one counts, deletes and exports them
     ...(isFirst
       ? { loginMethods, exportData: async ({ id }) => ({ accounts: await accounts.list(id as UserId) }) }
@@ -101,13 +101,15 @@ async function startOauth (kit: FeatureKit, options: OauthOptions): Promise<Feat
   }
 }
 
-async function registerRoutes (scope: FastifyInstance, parts: FlowRoutesOptions): Promise<void> {
+async function registerOauthRoutes (scope: FastifyInstance, parts: FlowRoutesOptions): Promise<void> {
   const {
     kit,
     accounts,
     settings: { routes }
   } = parts
-  if (routes.login.enabled) await scope.register(loginRoutes, parts)
+  if (routes.login.enabled) await scope.register(oauthLoginRoutes, parts)
   if (routes.associate.enabled) await scope.register(associateRoutes, parts)
-  if (routes.accounts.enabled) await scope.register(accountRoutes, { prefix: routes.accounts.prefix, kit, accounts })
+  if (routes.accounts.enabled) {
+    await scope.register(oauthAccountRoutes, { prefix: routes.accounts.prefix, kit, accounts })
+  }
 }

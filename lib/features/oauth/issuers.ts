@@ -34,9 +34,9 @@ export function createIssuers ({ store }: FeatureKit): Issuers {
     const row = await store.findOne(issuerModel, { oauth_name: provider.name })
     if (row === null) return false
     const recorded = String(row['issuer'])
-    const accepted = [issuerOf(provider), ...(provider.formerIssuers ?? [])].map(withoutSlash)
+    const accepted = [providerIssuerOf(provider), ...(provider.formerIssuers ?? [])].map(withoutSlash)
     if (!accepted.includes(recorded)) {
-      throw FST_USERS_OAUTH_ISSUER_CHANGED([provider.name, recorded, issuerOf(provider)])
+      throw FST_USERS_OAUTH_ISSUER_CHANGED([provider.name, recorded, providerIssuerOf(provider)])
     }
     return true
   }
@@ -49,7 +49,7 @@ export function createIssuers ({ store }: FeatureKit): Issuers {
     async claim (provider) {
       if (await isRecorded(provider)) return
       try {
-        await store.create(issuerModel, { oauth_name: provider.name, issuer: withoutSlash(issuerOf(provider)) })
+        await store.create(issuerModel, { oauth_name: provider.name, issuer: withoutSlash(providerIssuerOf(provider)) })
       } catch (error) {
         if (!isUsersError(error) || error.code !== 'FST_USERS_UNIQUE_VIOLATION') throw error
         await isRecorded(provider) // a parallel login recorded an issuer
@@ -59,7 +59,7 @@ export function createIssuers ({ store }: FeatureKit): Issuers {
 }
 
 /** Returns the issuer that a provider is configured with. */
-export function issuerOf ({ server }: Provider): string {
+export function providerIssuerOf ({ server }: Provider): string {
   return 'discover' in server ? server.discover.replace(/\/\.well-known\/.*$/, '') : server.issuer
 }
 

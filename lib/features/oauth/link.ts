@@ -30,8 +30,8 @@ export async function linkAccount (
 ): Promise<User> {
   const { kit } = rules
   checkIdentity(identity)
-  const row = typeof given === 'object' ? given : await readUser(rules, given)
-  const added = (await renewOwn(rules, row, identity)) ? null : await add(rules, row, identity)
+  const row = typeof given === 'object' ? given : await requireUserRow(rules, given)
+  const added = (await renewOwn(rules, row, identity)) ? null : await addOwnAccount(rules, row, identity)
   const user = kit.rows.toUser(row)
   await kit.fire('onAfterUpdate', { user, changes: {} }, contextOf(call))
   if (added !== null) {
@@ -57,10 +57,10 @@ export async function unlinkAccount (
   call: CallContext
 ): Promise<AccountRow> {
   const { kit, accounts } = rules
-  const row = typeof given === 'object' ? given : await readUser(rules, given)
+  const row = typeof given === 'object' ? given : await requireUserRow(rules, given)
   const userId = row.id as UserId
   const account = await accounts.get(accountId)
-  if (account === null || !belongsTo(account, userId)) throw FST_USERS_OAUTH_ACCOUNT_NOT_FOUND()
+  if (account === null || !isAccountOf(account, userId)) throw FST_USERS_OAUTH_ACCOUNT_NOT_FOUND()
   const isRemoved = await kit.loginMethods.removeOne(row, {
     remove: () => accounts.remove(account),
     restore: () => accounts.restore(account),
@@ -80,7 +80,7 @@ export async function unlinkAccount (
 async function renewOwn ({ kit, accounts }: AccountRules, { id }: UserRow, identity: Identity): Promise<boolean> {
   const account = await accounts.find(identity)
   if (account === null) return false
-  if (belongsTo(account, id as UserId)) return await accounts.renew(account, identity)
+  if (isAccountOf(account, id as UserId)) return await accounts.renew(account, identity)
   if ((await kit.rows.getRow(account.user_id as UserId)) !== null) throw FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED()
   await accounts.remove(account)
   return false
@@ -90,7 +90,7 @@ async function renewOwn ({ kit, accounts }: AccountRules, { id }: UserRow, ident
  * Adds a new account. Returns null if a parallel call of the same user added it. Throws `FST_USERS_UNAUTHENTICATED` if
  * the user's sessions were revoked in the meantime.
  */
-async function add (rules: AccountRules, row: UserRow, identity: Identity): Promise<AccountRow | null> {
+async function addOwnAccount (rules: AccountRules, row: UserRow, identity: Identity): Promise<AccountRow | null> {
   const { kit, accounts } = rules
   const added = await accounts.add(row.id, identity)
   if (added === null) {
@@ -104,12 +104,12 @@ async function add (rules: AccountRules, row: UserRow, identity: Identity): Prom
   throw FST_USERS_UNAUTHENTICATED()
 }
 
-async function readUser ({ kit }: AccountRules, id: UserId): Promise<UserRow> {
+async function requireUserRow ({ kit }: AccountRules, id: UserId): Promise<UserRow> {
   const row = await kit.rows.getRow(id)
   if (row === null) throw FST_USERS_UNAUTHENTICATED()
   return row
 }
 
-function belongsTo (account: AccountRow, userId: UserId): boolean {
+function isAccountOf (account: AccountRow, userId: UserId): boolean {
   return String(account.user_id) === String(userId)
 }

@@ -15,7 +15,7 @@ import {
 } from '../../feature/index.js'
 import type { OauthCookieSettings } from './oauth-cookie.js'
 import type { AccountSettings, MapProfile, Provider, ProviderFetch } from './contracts.js'
-import { readCookieOptions, type OauthCookieOptions } from './cookie-options.js'
+import { readOauthCookieOptions, type OauthCookieOptions } from './cookie-options.js'
 import { readRedirects, readRedirectUrls, type RedirectUriOf, type RedirectUrls } from './redirect-options.js'
 import type { Redirects } from './redirects.js'
 import type { StateSettings } from './state.js'
@@ -160,7 +160,7 @@ export function resolveOauthOptions (
   const publicUrl =
     options.publicUrl === undefined ? settings.publicUrl : parseBaseUrl('oauth.publicUrl', options.publicUrl)
   const providers = readProviders(options.providers)
-  const routes = readRoutes(options.routes ?? {})
+  const routes = readOauthRoutes(options.routes ?? {})
   const backend = readBackend(options.backend, backends)
   const redirects = readRedirects(options.redirects ?? [], publicUrl)
   if (redirects !== null && routes.login.enabled) checkBrowserBackend(backend)
@@ -178,8 +178,8 @@ export function resolveOauthOptions (
       secret: stateSecret === undefined ? null : checkSecret('oauth.stateSecret', stateSecret),
       lifetimeSeconds: readPositive('oauth.stateLifetimeSeconds', options.stateLifetimeSeconds ?? 600, 3600)
     },
-    cookie: readCookieOptions(options.cookie ?? {}, settings),
-    insecureOrigins: readOrigins(options.insecureOrigins ?? []),
+    cookie: readOauthCookieOptions(options.cookie ?? {}, settings),
+    insecureOrigins: readInsecureOrigins(options.insecureOrigins ?? []),
     timeoutMs: readPositive('oauth.timeoutMs', options.timeoutMs ?? 5000, 60_000),
     fetch: readFunction('oauth.fetch', options.fetch, 'must be a function such as the global fetch')
   }
@@ -187,7 +187,7 @@ export function resolveOauthOptions (
 
 function readAccountOptions ({ encryptionKey = [], mapProfile, ...flags }: OauthOptions): AccountSettings {
   const keys: readonly string[] =
-    typeof encryptionKey === 'string' ? [encryptionKey] : listOf('oauth.encryptionKey', encryptionKey)
+    typeof encryptionKey === 'string' ? [encryptionKey] : checkList('oauth.encryptionKey', encryptionKey)
   return {
     associateByEmail: checkBoolean('oauth.associateByEmail', flags.associateByEmail, false),
     reclaimUnverified: checkBoolean('oauth.reclaimUnverified', flags.reclaimUnverified, false),
@@ -236,7 +236,7 @@ function checkBrowserBackend ({ name, transport }: Backend): void {
   ])
 }
 
-function readRoutes (given: NonNullable<OauthOptions['routes']>): OauthSettings['routes'] {
+function readOauthRoutes (given: NonNullable<OauthOptions['routes']>): OauthSettings['routes'] {
   checkKnownKeys('oauth.routes.', given, Object.keys(PREFIXES))
   return Object.fromEntries(
     Object.entries(PREFIXES).map(([group, prefix]) => [
@@ -246,8 +246,8 @@ function readRoutes (given: NonNullable<OauthOptions['routes']>): OauthSettings[
   ) as OauthSettings['routes'] // one entry per key of PREFIXES
 }
 
-function readOrigins (origins: readonly string[]): ReadonlySet<string> {
-  const list = listOf('oauth.insecureOrigins', origins)
+function readInsecureOrigins (origins: readonly string[]): ReadonlySet<string> {
+  const list = checkList('oauth.insecureOrigins', origins)
   return new Set(list.map((origin, i) => parseOrigin(`oauth.insecureOrigins[${i}]`, origin)))
 }
 
@@ -255,7 +255,7 @@ function readFunction<F> (option: string, value: F | undefined, reason: string):
   return checkOption(option, value ?? null, (given) => given === null || isFunction(given), reason)
 }
 
-function listOf (option: string, list: readonly string[]): readonly string[] {
+function checkList (option: string, list: readonly string[]): readonly string[] {
   return checkOption(option, list, (value) => Array.isArray(value), 'must be a list')
 }
 

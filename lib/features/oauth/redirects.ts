@@ -41,7 +41,7 @@ const ENCODED = /%(?:25)*(?:2[ef]|5c|[01][0-9a-f]|7f)/i
 export function createRedirects (targets: readonly string[], base: string): Redirects {
   const allowed = targets.map((text, i): AllowedTarget => {
     const anyPort = typeof text === 'string' && ANY_PORT.test(text)
-    const url = parse(anyPort ? text.replace(ANY_PORT, '$1') : text, base)
+    const url = parseRedirect(anyPort ? text.replace(ANY_PORT, '$1') : text, base)
     if (url === null || url.search + url.hash !== '') {
       throw FST_USERS_INVALID_OPTION([
         `oauth.redirects[${i}]`,
@@ -56,13 +56,13 @@ export function createRedirects (targets: readonly string[], base: string): Redi
 
   return {
     resolve (text = first) {
-      const url = parse(text, base)
+      const url = parseRedirect(text, base)
       return url !== null && allowed.some((target) => contains(target, url)) ? url.href : null
     }
   }
 }
 
-function parse (text: string | undefined, base: string): URL | null {
+function parseRedirect (text: string | undefined, base: string): URL | null {
   if (
     typeof text !== 'string' ||
     text.length > MAX_LENGTH ||

@@ -61,14 +61,14 @@ async function resolveOnce (
     accounts
   } = rules
   const account = await accounts.find(identity)
-  if (account !== null) return await enter(rules, account, identity)
+  if (account !== null) return await renewLinkedAccount(rules, account, identity)
   const email = parseEmail(givenEmail)
   if (email === null) throw FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL()
   const existing = await rows.getByEmail(email)
   if (!settings.revealExistingAccounts && !isProven(identity)) throw refuseUnproven(rules, existing, call)
-  if (existing === null) return await create(rules, identity, email, call)
+  if (existing === null) return await registerIdentity(rules, identity, email, call)
   if (!isLast && (await isBeingCreated(rules, existing, identity))) return null
-  return await associate(rules, existing, identity, call)
+  return await linkByEmail(rules, existing, identity, call)
 }
 
 /**
@@ -91,7 +91,7 @@ function refuseUnproven ({ kit }: AccountRules, existing: UserRow | null, call: 
  * Returns the user of a known account, whose tokens and e-mail are updated. Deletes an account whose user no longer
  * exists.
  */
-async function enter (
+async function renewLinkedAccount (
   { kit: { rows }, accounts }: AccountRules,
   account: AccountRow,
   identity: Identity
@@ -124,7 +124,7 @@ async function isBeingCreated (
  * Links the account to the user with the same e-mail. Both the provider and the user must have verified the e-mail:
  * otherwise an attacker could register someone else's e-mail on one side and take over the other side.
  */
-async function associate (
+async function linkByEmail (
   rules: AccountRules,
   row: UserRow,
   identity: Identity,
@@ -169,7 +169,7 @@ async function reclaim (
  * Creates a user with the account of the identity. Returns null if a parallel login was first. Stores nothing if login
  * requires a verified e-mail and this one is not: the person who verified it later would get a user with this account.
  */
-async function create (
+async function registerIdentity (
   rules: AccountRules,
   identity: Identity,
   email: string,

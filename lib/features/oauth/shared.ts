@@ -1,7 +1,7 @@
 import { FST_USERS_INVALID_OPTION, type FeatureKit } from '../../feature/index.js'
 import type { AccountRow } from './account-model.js'
 import type { Provider } from './contracts.js'
-import { issuerOf } from './issuers.js'
+import { providerIssuerOf } from './issuers.js'
 
 /** State that all registrations of this feature with one registration of the plugin share, like their tables. */
 export interface SharedState {
@@ -26,7 +26,7 @@ export function sharedState (kit: FeatureKit): SharedState {
 export function claimNames ({ issuers }: SharedState, providers: readonly Provider[]): void {
   for (const provider of providers) {
     const { name } = provider
-    const issuer = issuerOf(provider)
+    const issuer = providerIssuerOf(provider)
     if ((issuers.get(name) ?? issuer) !== issuer) {
       throw FST_USERS_INVALID_OPTION([
         'oauth.providers',

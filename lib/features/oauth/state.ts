@@ -55,13 +55,13 @@ export async function createStates (
       const inspected = token === undefined ? null : codec.inspect(token)
       if (inspected === null) return { refusal: FST_USERS_ACCESS_TOKEN_DECODE_ERROR(), id: null }
       const { jti, csrftoken, sub } = inspected.claims
-      const id = textOf(jti)
+      const id = claimText(jti)
       if (inspected.expired) return { refusal: FST_USERS_ACCESS_TOKEN_ALREADY_EXPIRED(), id }
-      return { id, browser: textOf(csrftoken), userId: typeof sub === 'string' ? sub : null }
+      return { id, browser: claimText(csrftoken), userId: typeof sub === 'string' ? sub : null }
     }
   }
 }
 
-function textOf (claim: unknown): string {
+function claimText (claim: unknown): string {
   return typeof claim === 'string' ? claim : ''
 }

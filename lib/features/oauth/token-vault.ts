@@ -31,11 +31,11 @@ export function createTokenVault (
   const cipher = first === undefined ? null : createTextCipher(deriveKeys([first, ...rest], `${name}:oauth-tokens`))
   const keeps = cipher !== null || !wire.storedTokens.areDigests
   const encode = (text: string, account: AccountKey, field: string): string =>
-    cipher === null ? text : cipher.seal(text, placeOf(account, field))
+    cipher === null ? text : cipher.seal(text, tokenPlaceOf(account, field))
 
   return {
     store (account, { accessToken, refreshToken, expiresAt }) {
-      if (!keeps || !isStorable(accessToken) || !isStorable(refreshToken ?? '')) return NO_TOKENS
+      if (!keeps || !isStorableText(accessToken) || !isStorableText(refreshToken ?? '')) return NO_TOKENS
       return {
         access_token: encode(accessToken, account, 'access_token'),
         expires_at: toExpiryColumn(expiresAt),
@@ -55,7 +55,7 @@ export function createTokenVault (
 function decode (cipher: TextCipher | null, row: AccountRow, field: 'access_token' | 'refresh_token'): string | null {
   const text = row[field]
   if (text === null || !isSealed(text)) return text
-  return cipher === null ? null : cipher.open(text, placeOf(row, field))
+  return cipher === null ? null : cipher.open(text, tokenPlaceOf(row, field))
 }
 
 function toExpiryColumn (expiresAt: number | null): number | null {
@@ -63,11 +63,11 @@ function toExpiryColumn (expiresAt: number | null): number | null {
 }
 
 /** Checks that every database stores the text unchanged. */
-function isStorable (text: string): boolean {
+function isStorableText (text: string): boolean {
   return text.isWellFormed() && !text.includes('\0')
 }
 
 /** Returns the place of a ciphertext, so that it is invalid in another row or column. */
-function placeOf ({ oauth_name: provider, account_id: id }: AccountKey, field: string): readonly string[] {
+function tokenPlaceOf ({ oauth_name: provider, account_id: id }: AccountKey, field: string): readonly string[] {
   return [provider, id, field]
 }

@@ -24,11 +24,11 @@ import { subscribeSpans } from './spans.js'
  * await app.register(users, { adapter, secret, backends, features: [opentelemetry()] })
  */
 export function opentelemetry (): Feature {
-  return defineFeature({ name: 'opentelemetry', setup: start })
+  return defineFeature({ name: 'opentelemetry', setup: startOpentelemetry })
 }
 export default opentelemetry
 
-async function start (kit: FeatureKit): Promise<FeatureParts<unknown>> {
+async function startOpentelemetry (kit: FeatureKit): Promise<FeatureParts<unknown>> {
   const api = await loadApi()
   const unsubscribe = [subscribeSpans(api), subscribeMetrics(api)]
   kit.scope.addHook('onClose', async () => {

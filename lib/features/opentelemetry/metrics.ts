@@ -40,14 +40,14 @@ export function subscribeMetrics ({ metrics }: OpenTelemetryApi): () => void {
   }
 
   subscribe(AUDIT_CHANNEL, count)
-  hashTracing.start.subscribe(ignore)
+  hashTracing.start.subscribe(ignoreStart)
   hashTracing.asyncEnd.subscribe(measure)
   return () => {
     unsubscribe(AUDIT_CHANNEL, count)
-    hashTracing.start.unsubscribe(ignore)
+    hashTracing.start.unsubscribe(ignoreStart)
     hashTracing.asyncEnd.unsubscribe(measure)
   }
 }
 
 /** A subscriber of `start`, without which nothing is traced. */
-function ignore (): void {}
+function ignoreStart (): void {}

@@ -40,7 +40,7 @@ export function creationOptions (
     challenge,
     pubKeyCredParams: ALGORITHMS.map((alg) => ({ type: 'public-key', alg })),
     timeout: settings.lifetimeSeconds * 1000,
-    excludeCredentials: existing.map(describe),
+    excludeCredentials: existing.map(describeCredential),
     authenticatorSelection: {
       residentKey: 'required',
       requireResidentKey: true,
@@ -63,7 +63,7 @@ export function requestOptions (
     challenge,
     timeout: settings.lifetimeSeconds * 1000,
     rpId: party.id,
-    allowCredentials: allowed.map(describe),
+    allowCredentials: allowed.map(describeCredential),
     userVerification: requiresVerification ? 'required' : 'preferred'
   }
 }
@@ -143,6 +143,8 @@ export function logRefusal ({ log }: Pick<FeatureKit, 'log'>, reason: string): E
   return FST_USERS_PASSKEY_INVALID()
 }
 
-function describe ({ credential_id: id, transports }: PasskeyRow): RequestOptions['allowCredentials'][number] {
+function describeCredential (
+  { credential_id: id, transports }: PasskeyRow
+): RequestOptions['allowCredentials'][number] {
   return { type: 'public-key', id, transports: splitTransports(transports) }
 }

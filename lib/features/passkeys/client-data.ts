@@ -9,7 +9,7 @@ export interface ClientData {
 
 /** Returns the client data of a response; null for text of another form. The library checks the other values. */
 export function readClientData (text: string): ClientData | null {
-  const value = parse(Buffer.from(text, 'base64url').toString())
+  const value = parseClientJson(Buffer.from(text, 'base64url').toString())
   if (!isObject(value)) return null
   const { challenge, crossOrigin = false, topOrigin = null } = value as Record<string, unknown>
   if (typeof challenge !== 'string' || typeof crossOrigin !== 'boolean') return null
@@ -25,7 +25,7 @@ export function isFrameAllowed ({ crossOrigin, topOrigin }: ClientData, topOrigi
   return topOrigin !== null && topOrigins.includes(topOrigin)
 }
 
-function parse (text: string): unknown {
+function parseClientJson (text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {

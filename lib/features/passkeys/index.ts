@@ -12,11 +12,11 @@ import { passkeyErrors } from './errors.js'
 import { passkeyEvents } from './events.js'
 import { loadLibrary } from './library.js'
 import { createLogins } from './login.js'
-import { loginRoutes } from './login-routes.js'
+import { passkeyLoginRoutes } from './login-routes.js'
 import { passkeyModel } from './model.js'
 import { resolvePasskeysOptions, resolveRelyingParty, type PasskeysOptions, type PasskeysSettings } from './options.js'
 import { ownRoutes } from './own-routes.js'
-import { createApi, createLoginMethods, createSecondFactor } from './passkeys.js'
+import { createApi, createPasskeyLoginMethods, createSecondFactor } from './passkeys.js'
 import { createRegistration } from './registration.js'
 import { PasskeyRows } from './rows.js'
 import { createSignUps } from './sign-up.js'
@@ -51,12 +51,12 @@ export function passkeys (options: PasskeysOptions = {}): Feature<PasskeysApi> {
     events: passkeyEvents,
     loginSteps: settings.secondFactor ? PASSKEY_STEPS : [],
     singleUse: true,
-    setup: (kit) => start(kit, options, settings)
+    setup: (kit) => startPasskeys(kit, options, settings)
   })
 }
 export default passkeys
 
-async function start (
+async function startPasskeys (
   kit: FeatureKit,
   options: PasskeysOptions,
   settings: PasskeysSettings
@@ -66,8 +66,8 @@ async function start (
   const ceremonies: Ceremonies = { kit, settings, party, rows, library: await loadLibrary() }
   const api = createApi(kit, rows)
   return {
-    routes: (scope) => registerRoutes(scope, ceremonies, api),
-    loginMethods: createLoginMethods(rows),
+    routes: (scope) => registerPasskeyRoutes(scope, ceremonies, api),
+    loginMethods: createPasskeyLoginMethods(rows),
     ...(settings.secondFactor
       ? { secondFactors: [createSecondFactor(rows)], loginSteps: createSteps(ceremonies) }
       : {}),
@@ -76,7 +76,7 @@ async function start (
   }
 }
 
-async function registerRoutes (scope: FastifyInstance, ceremonies: Ceremonies, api: PasskeysApi): Promise<void> {
+async function registerPasskeyRoutes (scope: FastifyInstance, ceremonies: Ceremonies, api: PasskeysApi): Promise<void> {
   const { kit, settings, party, rows } = ceremonies
   const { users, auth, register } = kit.settings.routes
   if (settings.ownRoutes) {
@@ -86,7 +86,7 @@ async function registerRoutes (scope: FastifyInstance, ceremonies: Ceremonies, a
   if (settings.loginRoutes && auth.enabled) {
     const logins = createLogins(ceremonies)
     for (const [name, backend] of kit.users.backends) {
-      await scope.register(loginRoutes, { prefix: `${auth.prefix}/${name}`, kit, backend, logins })
+      await scope.register(passkeyLoginRoutes, { prefix: `${auth.prefix}/${name}`, kit, backend, logins })
     }
   }
   if (settings.signUp && register.enabled) {

@@ -23,12 +23,12 @@ export interface LoginRoutesOptions {
 }
 
 /** Registers the routes with which users log in at a backend with a passkey and nothing else. */
-export const loginRoutes: FastifyPluginAsync<LoginRoutesOptions> = async (scope, options) => {
-  addOptionsRoute(scope, options)
-  addLoginRoute(scope, options)
+export const passkeyLoginRoutes: FastifyPluginAsync<LoginRoutesOptions> = async (scope, options) => {
+  addLoginOptionsRoute(scope, options)
+  addPasskeyLoginRoute(scope, options)
 }
 
-function addOptionsRoute (scope: FastifyInstance, options: LoginRoutesOptions): void {
+function addLoginOptionsRoute (scope: FastifyInstance, options: LoginRoutesOptions): void {
   const { kit: { settings }, backend, logins } = options
   scope.post('/passkey/options', {
     schema: {
@@ -44,11 +44,11 @@ function addOptionsRoute (scope: FastifyInstance, options: LoginRoutesOptions): 
         ...errorReplies(settings, ...UNREAD_BODY_ERRORS, ...crossSiteErrors(options), 'TOO_MANY_ATTEMPTS')
       }
     },
-    onRequest: refuseCrossSite(options)
+    onRequest: refuseCrossSitePasskeyLogin(options)
   }, async (request, reply) => await logins.begin(backend, { request, reply }))
 }
 
-function addLoginRoute (scope: FastifyInstance, options: LoginRoutesOptions): void {
+function addPasskeyLoginRoute (scope: FastifyInstance, options: LoginRoutesOptions): void {
   const { kit: { settings }, backend, logins } = options
   scope.post<{ Body: PasskeyLogin & { remember_me?: unknown } }>('/passkey', {
     schema: {
@@ -68,7 +68,7 @@ function addLoginRoute (scope: FastifyInstance, options: LoginRoutesOptions): vo
         )
       }
     },
-    onRequest: refuseCrossSite(options)
+    onRequest: refuseCrossSitePasskeyLogin(options)
   }, async (request, reply) => {
     const rememberMe = wantsToBeRemembered(request.body)
     const issued = await logins.finish(backend, request.body, { request, reply, rememberMe })
@@ -80,7 +80,7 @@ function crossSiteErrors ({ backend: { transport } }: LoginRoutesOptions): reado
   return transport.ambient ? ['CROSS_SITE_REQUEST'] : []
 }
 
-function refuseCrossSite (
+function refuseCrossSitePasskeyLogin (
   { kit: { settings }, backend: { transport } }: LoginRoutesOptions
 ): (request: FastifyRequest) => Promise<void> {
   return async (request) => {

@@ -56,7 +56,7 @@ export function createLogins (ceremonies: Ceremonies): PasskeyLogins {
         await acceptAssertion(ceremonies, owner, credential, expected, exchange)
         checkNeutral(kit, owner.user)
       } catch (error) {
-        await reportFailure(kit, backend, owner.user, exchange)
+        await reportPasskeyFailure(kit, backend, owner.user, exchange)
         throw error
       }
       attempt.succeeded()
@@ -89,7 +89,12 @@ async function unknownPasskey (kit: FeatureKit, { name: backend }: Backend, cont
   return logRefusal(kit, 'No user has this passkey')
 }
 
-async function reportFailure (kit: FeatureKit, { name }: Backend, row: UserRow, context: Exchange): Promise<void> {
+async function reportPasskeyFailure (
+  kit: FeatureKit,
+  { name }: Backend,
+  row: UserRow,
+  context: Exchange
+): Promise<void> {
   const reason: LoginFailure = 'WRONG_PASSKEY'
   await kit.fire('onLoginFailed', { username: row.email, user: kit.rows.toUser(row), backend: name, reason }, context)
 }

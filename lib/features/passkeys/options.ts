@@ -131,7 +131,7 @@ export function resolveRelyingParty (
   const { rpName: name = id } = options
   const isText = (value: unknown): boolean => typeof value === 'string' && value.trim() !== '' && value.length <= 100
   checkOption('passkeys.rpName', name, isText, 'must have 1 to 100 characters')
-  const own = readOrigins('passkeys.origins', options.origins ?? [publicOrigin ?? ''])
+  const own = readPasskeyOrigins('passkeys.origins', options.origins ?? [publicOrigin ?? ''])
   checkOption('passkeys.origins', own, ({ length }) => length > 0, 'must list at least one origin')
   const foreign = own.find((origin) => !ANDROID_ORIGIN.test(origin) && !isWithin(new URL(origin).hostname, id))
   if (foreign !== undefined) {
@@ -140,8 +140,8 @@ export function resolveRelyingParty (
       `has ${foreign}, which is not in the domain ${id} of the passkeys. Change rpId, or list the origin in relatedOrigins`
     ])
   }
-  const relatedOrigins = readOrigins('passkeys.relatedOrigins', options.relatedOrigins ?? [])
-  const topOrigins = readOrigins('passkeys.topOrigins', options.topOrigins ?? [])
+  const relatedOrigins = readPasskeyOrigins('passkeys.relatedOrigins', options.relatedOrigins ?? [])
+  const topOrigins = readPasskeyOrigins('passkeys.topOrigins', options.topOrigins ?? [])
   return { id, name, origins: [...new Set([...own, ...relatedOrigins])], relatedOrigins, topOrigins }
 }
 
@@ -155,7 +155,7 @@ function checkRpId (id: unknown): string {
 }
 
 /** Returns the origins of a list. Passkeys need https, except on loopback hosts (W3C Secure Contexts, section 3.1). */
-function readOrigins (option: string, given: unknown): string[] {
+function readPasskeyOrigins (option: string, given: unknown): string[] {
   checkOption(option, given, Array.isArray, 'must be a list of origins')
   return (given as unknown[]).map((text) => {
     if (typeof text === 'string' && ANDROID_ORIGIN.test(text)) return text

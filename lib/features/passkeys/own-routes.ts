@@ -36,14 +36,14 @@ const CHANGE_ERRORS = [...SESSION_ERRORS, 'CROSS_SITE_REQUEST'] as const
 
 /** Registers the routes with which users add, list, rename and delete their passkeys. They need a session. */
 export const ownRoutes: FastifyPluginAsync<OwnRoutesOptions> = async (scope, options) => {
-  addOptionsRoute(scope, options)
-  addCreateRoute(scope, options)
-  addListRoute(scope, options)
-  addRenameRoute(scope, options)
-  addDeleteRoute(scope, options)
+  addCreationOptionsRoute(scope, options)
+  addCreatePasskeyRoute(scope, options)
+  addListPasskeysRoute(scope, options)
+  addRenamePasskeyRoute(scope, options)
+  addDeletePasskeyRoute(scope, options)
 }
 
-function ownGuard ({ settings }: FeatureKit): Guard {
+function passkeyOwnerGuard ({ settings }: FeatureKit): Guard {
   return authenticate({ verified: settings.routes.users.requireVerification })
 }
 
@@ -52,7 +52,7 @@ function verifiedGuard (): Guard {
   return authenticate({ verified: true })
 }
 
-function addOptionsRoute (scope: FastifyInstance, { kit, registration }: OwnRoutesOptions): void {
+function addCreationOptionsRoute (scope: FastifyInstance, { kit, registration }: OwnRoutesOptions): void {
   const { settings } = kit
   const own = verifiedGuard()
   const { body, errors } = stepUpBody(settings)
@@ -83,7 +83,7 @@ function addOptionsRoute (scope: FastifyInstance, { kit, registration }: OwnRout
   })
 }
 
-function addCreateRoute (scope: FastifyInstance, { kit, registration }: OwnRoutesOptions): void {
+function addCreatePasskeyRoute (scope: FastifyInstance, { kit, registration }: OwnRoutesOptions): void {
   const { settings } = kit
   const own = verifiedGuard()
   scope.post<{ Body: PasskeyCreate }>('/me/passkeys', {
@@ -112,21 +112,21 @@ function addCreateRoute (scope: FastifyInstance, { kit, registration }: OwnRoute
   })
 }
 
-function addListRoute (scope: FastifyInstance, { kit, api }: OwnRoutesOptions): void {
+function addListPasskeysRoute (scope: FastifyInstance, { kit, api }: OwnRoutesOptions): void {
   const { settings } = kit
   scope.get('/me/passkeys', {
     schema: {
       ...describeRoute(settings, { tags: ['users'], operation: 'passkeys', summary: 'List your passkeys' }),
       response: { 200: replyOf(Type.Array(PasskeyRead), 'The passkeys.'), ...errorReplies(settings, ...SESSION_ERRORS) }
     },
-    onRequest: ownGuard(kit),
+    onRequest: passkeyOwnerGuard(kit),
     exposeHeadRoute: false
   }, async (request) => await api.list(currentUser(request)))
 }
 
-function addRenameRoute (scope: FastifyInstance, { kit, api }: OwnRoutesOptions): void {
+function addRenamePasskeyRoute (scope: FastifyInstance, { kit, api }: OwnRoutesOptions): void {
   const { settings } = kit
-  const own = ownGuard(kit)
+  const own = passkeyOwnerGuard(kit)
   scope.patch<{ Params: { id: string }; Body: PasskeyRename }>('/me/passkeys/:id', {
     schema: {
       ...describeRoute(settings, { tags: ['users'], operation: 'renamePasskey', summary: 'Rename a passkey' }),
@@ -145,9 +145,9 @@ function addRenameRoute (scope: FastifyInstance, { kit, api }: OwnRoutesOptions)
   })
 }
 
-function addDeleteRoute (scope: FastifyInstance, { kit, rows }: OwnRoutesOptions): void {
+function addDeletePasskeyRoute (scope: FastifyInstance, { kit, rows }: OwnRoutesOptions): void {
   const { settings } = kit
-  const own = ownGuard(kit)
+  const own = passkeyOwnerGuard(kit)
   const { body, errors } = stepUpBody(settings)
   scope.delete<{ Params: { id: string }; Body: CurrentPasswordBody | undefined }>('/me/passkeys/:id', {
     schema: {

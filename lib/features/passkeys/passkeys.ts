@@ -52,7 +52,7 @@ export async function removePasskey (
 }
 
 /** Counts the passkeys with which the user can log in without anything else, and deletes passkeys. */
-export function createLoginMethods (rows: PasskeyRows): LoginMethods {
+export function createPasskeyLoginMethods (rows: PasskeyRows): LoginMethods {
   return {
     count: async (user) => (await rows.ofUser(user)).filter((row) => row.verifies_user).length,
     /**

@@ -64,7 +64,7 @@ export class PasskeyRows {
       ...credential,
       id: rowIdOf(credential.credential_id),
       user_handle: userHandle,
-      name: checkName(name),
+      name: checkPasskeyName(name),
       is_first: isFirst,
       created_at: new Date(this.#clock()),
       last_used_at: null
@@ -86,7 +86,7 @@ export class PasskeyRows {
 
   /** Changes the name. Returns the changed row; null if the user has no such passkey. */
   async rename (owner: Owner, id: string, name: string): Promise<PasskeyRow | null> {
-    await this.#store.update(this.model, { id, user_id: owner.id as UserId }, { name: checkName(name) })
+    await this.#store.update(this.model, { id, user_id: owner.id as UserId }, { name: checkPasskeyName(name) })
     return await this.get(owner, id)
   }
 
@@ -137,7 +137,7 @@ export function newUserHandle (): string {
 }
 
 /** Returns the name without spaces around it. Throws `FST_USERS_PASSKEY_NAME_INVALID`. */
-export function checkName (name: string): string {
+export function checkPasskeyName (name: string): string {
   const text = typeof name === 'string' ? name.trim() : ''
   const isValid = text !== '' && text.length <= NAME_MAX_LENGTH && text.isWellFormed() && !/\p{Cc}/u.test(text)
   if (!isValid) throw FST_USERS_PASSKEY_NAME_INVALID()

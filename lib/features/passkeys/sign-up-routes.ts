@@ -23,11 +23,11 @@ export interface SignUpRoutesOptions {
 
 /** Registers the routes with which new users register with a passkey and no password. */
 export const signUpRoutes: FastifyPluginAsync<SignUpRoutesOptions> = async (scope, options) => {
-  addOptionsRoute(scope, options)
+  addSignUpOptionsRoute(scope, options)
   addRegisterRoute(scope, options)
 }
 
-function addOptionsRoute (scope: FastifyInstance, { kit: { settings }, signUps }: SignUpRoutesOptions): void {
+function addSignUpOptionsRoute (scope: FastifyInstance, { kit: { settings }, signUps }: SignUpRoutesOptions): void {
   const isMailed = settings.registration === 'mail'
   const attempt = isMailed ? 'beginRegistration' : 'register'
   const { email } = settings.schemas.UserCreate.properties

@@ -18,7 +18,7 @@ const Answer = Type.Object({ credential: AuthenticationCredential })
 const Enrolment = Type.Object({ credential: RegistrationCredential, name: Type.Optional(Name) })
 
 /** Returns the method of a session for a passkey. Only a verified user has proved two kinds of factors. */
-export function methodOf ({ isUserVerified }: { isUserVerified: boolean }): string {
+export function passkeyMethodOf ({ isUserVerified }: { isUserVerified: boolean }): string {
   return isUserVerified ? 'passkey' : 'passkey-presence'
 }
 
@@ -63,7 +63,7 @@ function createPasskeyStep (ceremonies: Ceremonies): LoginStep<typeof Answer> {
       if (row === null || String(row.user_id) !== String(user.id)) throw logRefusal(kit, 'The passkey belongs to another user')
       const expected = { challenge, requiresVerification: mustVerify(methods), requiresHandle: false }
       const assertion = await acceptAssertion(ceremonies, { row, user }, credential, expected, { request, reply })
-      return { methods: [methodOf(assertion)] }
+      return { methods: [passkeyMethodOf(assertion)] }
     }
   }
 }
@@ -89,7 +89,7 @@ function createEnrolStep (ceremonies: Ceremonies): LoginStep<typeof Enrolment> {
     ],
     async verify ({ user }, answer, kept) {
       const added = await addPasskey(ceremonies, user, await challenges.use(ticketOf(kept)), answer)
-      const method = methodOf({ isUserVerified: added.verifies_user })
+      const method = passkeyMethodOf({ isUserVerified: added.verifies_user })
       return { methods: [method], added: { kind: 'passkey', method: 'passkey', undo: () => rows.remove(added) } }
     }
   }

@@ -22,7 +22,7 @@ export function generateCode (): string {
  * Returns the characters of a code in the form that is digested; null for any other text. Case, spaces and hyphens do
  * not matter, and `O`, `I` and `L` count as the digits that they resemble.
  */
-export function readCode (text: string): string | null {
+export function readRecoveryCode (text: string): string | null {
   if (text.length > CODE_MAX_LENGTH) return null
   const plain = text.replace(/[ -]/g, '').toUpperCase().replace(/O/g, '0').replace(/[IL]/g, '1')
   return CODE.test(plain) ? plain : null

@@ -8,7 +8,7 @@ import {
   type PreparedRecoveryCodes,
   type User
 } from '../../feature/index.js'
-import { generateCode, readCode } from './code-format.js'
+import { generateCode, readRecoveryCode } from './code-format.js'
 import type { RecoveryCodesState } from './contracts.js'
 import { recoveryCodeModel, type CodesRow } from './model.js'
 
@@ -56,7 +56,7 @@ export function createStoredCodes ({ store, settings, clock }: Pick<FeatureKit, 
   return {
     generate (user) {
       const codes = Array.from({ length: COUNT }, generateCode)
-      return { codes, digests: codes.map((code) => digestOf(user, String(readCode(code)))) }
+      return { codes, digests: codes.map((code) => codeDigestOf(user, String(readRecoveryCode(code)))) }
     },
 
     async state (user) {
@@ -79,9 +79,9 @@ export function createStoredCodes ({ store, settings, clock }: Pick<FeatureKit, 
     },
 
     async use (user, text) {
-      const code = readCode(text)
+      const code = readRecoveryCode(text)
       if (code === null) return null
-      const digest = digestOf(user, code)
+      const digest = codeDigestOf(user, code)
       for (let tries = 0; tries < MAX_TRIES; tries++) {
         const row = await find(user)
         const digests = row === null ? [] : digestsIn(row)
@@ -107,6 +107,6 @@ function digestsIn ({ digests }: CodesRow): string[] {
 }
 
 /** Returns the digest of a code. It depends on the user, so the code of another user is a different one. */
-function digestOf ({ id }: Owner, code: string): string {
+function codeDigestOf ({ id }: Owner, code: string): string {
   return digestToken(`${id}\n${code}`, 'recovery-code')
 }

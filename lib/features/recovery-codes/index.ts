@@ -44,12 +44,12 @@ export function recoveryCodes (): Feature<RecoveryCodesApi> {
     errors: recoveryCodeErrors.definitions,
     events: [...factorEvents, 'onAfterCreateRecoveryCodes', 'onAfterUseRecoveryCode'],
     loginSteps: [STEP],
-    setup: start
+    setup: startRecoveryCodes
   })
 }
 export default recoveryCodes
 
-function start (kit: FeatureKit): FeatureParts<RecoveryCodesApi> {
+function startRecoveryCodes (kit: FeatureKit): FeatureParts<RecoveryCodesApi> {
   const stored = createStoredCodes(kit)
   const codes = createRecoveryCodes(kit, stored)
   provideRecoveryCodes(kit, codes)

@@ -27,11 +27,11 @@ const STEP_UP = { inEveryMode: true }
 
 /** Registers the routes with which users count and replace their recovery codes. */
 export const recoveryCodeRoutes: FastifyPluginAsync<RecoveryCodeRoutesOptions> = async (scope, options) => {
-  addStateRoute(scope, options)
+  addCountCodesRoute(scope, options)
   addReplaceRoute(scope, options)
 }
 
-function addStateRoute (scope: FastifyInstance, { kit: { settings }, stored }: RecoveryCodeRoutesOptions): void {
+function addCountCodesRoute (scope: FastifyInstance, { kit: { settings }, stored }: RecoveryCodeRoutesOptions): void {
   scope.get('/me/recovery-codes', {
     schema: {
       ...describeRoute(settings, {

@@ -148,7 +148,7 @@ export class Families {
   /** Returns at most 1000 sessions of a user. */
   async list (user: User): Promise<Session[]> {
     const families = await this.#open(user)
-    return families.map((family) => ({ id: family.id, createdAt: family.created_at, ...valuesOf(family) }))
+    return families.map((family) => ({ id: family.id, createdAt: family.created_at, ...sessionValuesOf(family) }))
   }
 
   /** Returns what the account export contains of the sessions of a user. */
@@ -209,7 +209,7 @@ export class Families {
     { name }: Backend,
     { request = null }: CallContext
   ): Promise<IssuedSession> {
-    const values = { backend: name, id: family.id, ...valuesOf(family) }
+    const values = { backend: name, id: family.id, ...sessionValuesOf(family) }
     return await this.#kit.sessions.create(row, { ...values, request: contextOf({ request }).request })
   }
 
@@ -253,7 +253,7 @@ export class Families {
   }
 }
 
-function valuesOf ({ data }: Family): Pick<Session, 'authenticatedAt' | 'methods' | 'details'> {
+function sessionValuesOf ({ data }: Family): Pick<Session, 'authenticatedAt' | 'methods' | 'details'> {
   const { authenticated_at: time, methods, details } = data
   return { authenticatedAt: time === null ? null : new Date(time), methods, details }
 }

@@ -21,7 +21,7 @@ import {
 import { FST_USERS_REFRESH_TOKEN_INVALID, refreshTokenErrors, refreshTokenEvents } from './errors.js'
 import { Families } from './families.js'
 import { refreshTokenModel } from './model.js'
-import { namedIn, resolveOptions, type RefreshTokensOptions } from './options.js'
+import { namedIn, resolveRefreshOptions, type RefreshTokensOptions } from './options.js'
 import { createRefreshCookie } from './refresh-cookie.js'
 import { closesWithBrowser, refreshRoutes, type RefreshBackend } from './routes.js'
 
@@ -65,20 +65,20 @@ export function refreshTokens (options: RefreshTokensOptions = {}): Feature<Refr
     models: ({ id }) => [refreshTokenModel(id)],
     errors: refreshTokenErrors.definitions,
     events: refreshTokenEvents,
-    setup: (kit) => start(kit, options)
+    setup: (kit) => startRefreshTokens(kit, options)
   })
 }
 export default refreshTokens
 
-function start (kit: FeatureKit, options: RefreshTokensOptions): FeatureParts<RefreshTokensApi> {
-  const settings = resolveOptions(options, kit)
+function startRefreshTokens (kit: FeatureKit, options: RefreshTokensOptions): FeatureParts<RefreshTokensApi> {
+  const settings = resolveRefreshOptions(options, kit)
   const families = new Families(kit, settings)
   const backends = new Map<string, RefreshBackend>()
   for (const { backend, cookie } of settings.backends) {
     backends.set(backend.name, { backend, cookie: cookie && createRefreshCookie(cookie, kit) })
   }
   return {
-    routes: (scope) => registerRoutes(scope, kit, families, backends),
+    routes: (scope) => registerRefreshRoutes(scope, kit, families, backends),
     sessions: observeSessions(kit, families, backends),
     exportData: async (user) => ({ sessions: await families.export(user) }),
     hooks: {
@@ -101,7 +101,7 @@ function start (kit: FeatureKit, options: RefreshTokensOptions): FeatureParts<Re
   }
 }
 
-async function registerRoutes (
+async function registerRefreshRoutes (
   scope: FastifyInstance,
   kit: FeatureKit,
   families: Families,

@@ -69,7 +69,7 @@ const DAY_SECONDS = 86_400
 const MAX_GRACE_SECONDS = 60
 
 /** Checks the options. Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`, `FST_USERS_UNKNOWN_BACKEND`. */
-export function resolveOptions (options: RefreshTokensOptions, kit: FeatureKit): RefreshTokensSettings {
+export function resolveRefreshOptions (options: RefreshTokensOptions, kit: FeatureKit): RefreshTokensSettings {
   checkKnownKeys('refreshTokens.', options, ['backends', 'idleSeconds', 'absoluteSeconds', 'graceSeconds'])
   const { absoluteSeconds = 30 * DAY_SECONDS, graceSeconds = 10 } = options
   checkWholeSeconds('absoluteSeconds', absoluteSeconds, 1)
@@ -93,7 +93,7 @@ export function resolveOptions (options: RefreshTokensOptions, kit: FeatureKit):
     idleMs: idleSeconds * 1000,
     absoluteMs: absoluteSeconds * 1000,
     graceMs: graceSeconds * 1000,
-    backends: readBackends(options.backends, kit)
+    backends: readRefreshBackends(options.backends, kit)
   }
 }
 
@@ -111,7 +111,7 @@ function hasSignedTokens ({ strategy: { destroyToken, description } }: Backend):
   return destroyToken === undefined || (description?.keys ?? []).length > 0
 }
 
-function readBackends (
+function readRefreshBackends (
   given: RefreshTokensOptions['backends'],
   kit: FeatureKit
 ): readonly RefreshBackendSettings[] {
@@ -128,7 +128,7 @@ function readBackends (
   if (twice !== undefined) throw FST_USERS_INVALID_OPTION(['refreshTokens.backends', `names "${twice.name}" twice`])
   return entries.map(({ name, cookie }) => {
     const backend = namedIn(backends, name)
-    return { backend, cookie: readCookieOptions(cookie, backend, kit) }
+    return { backend, cookie: readRefreshCookieOptions(cookie, backend, kit) }
   })
 }
 
@@ -145,7 +145,7 @@ function readEntry (entry: string | RefreshBackendOptions): RefreshBackendOption
   return entry
 }
 
-function readCookieOptions (
+function readRefreshCookieOptions (
   given: RefreshBackendOptions['cookie'],
   { name: backend, transport }: Backend,
   { scope, settings }: FeatureKit

@@ -39,7 +39,7 @@ const CONSUMES = ['application/x-www-form-urlencoded', 'application/json', 'mult
 export async function refreshRoutes (scope: FastifyInstance, options: RoutesOptions): Promise<void> {
   addFormParsers(scope)
   addRefreshRoute(scope, options)
-  addRevokeRoute(scope, options)
+  addRevokeTokenRoute(scope, options)
 }
 
 function addRefreshRoute (scope: FastifyInstance, options: RoutesOptions): void {
@@ -49,14 +49,14 @@ function addRefreshRoute (scope: FastifyInstance, options: RoutesOptions): void 
     '/refresh',
     {
       schema: {
-        ...describeRoute(settings, describe(options, 'refresh', 'Get a new access token')),
+        ...describeRoute(settings, describeTokenRoute(options, 'refresh', 'Get a new access token')),
         ...(cookie === null ? { body: RefreshBody } : {}),
         response: {
           ...backend.description.login,
           ...errorReplies(settings, 'REFRESH_TOKEN_INVALID', 'TOO_MANY_ATTEMPTS', ...bodyErrors(options))
         }
       },
-      onRequest: refuseCrossSite(options)
+      onRequest: refuseCrossSiteRefresh(options)
     },
     async (request, reply) => {
       const token = cookie === null ? request.body?.refresh_token : cookie.read(request)
@@ -77,7 +77,7 @@ export function closesWithBrowser ({ settings }: FeatureKit, backend: string, { 
   return settings.rememberMe(backend) && !isRemembered(session)
 }
 
-function addRevokeRoute (scope: FastifyInstance, options: RoutesOptions): void {
+function addRevokeTokenRoute (scope: FastifyInstance, options: RoutesOptions): void {
   const { kit, families, cookie } = options
   const { settings } = kit
   scope.post<{ Body: RevokeBody | undefined }>(
@@ -85,7 +85,7 @@ function addRevokeRoute (scope: FastifyInstance, options: RoutesOptions): void {
     {
       schema: {
         ...describeRoute(settings, {
-          ...describe(options, 'revoke', 'End a session by its refresh token'),
+          ...describeTokenRoute(options, 'revoke', 'End a session by its refresh token'),
           description: 'The access token is not needed, because it may have expired. The reply is the same for an unknown token.'
         }),
         ...(cookie === null ? { body: RevokeBody } : {}),
@@ -94,7 +94,7 @@ function addRevokeRoute (scope: FastifyInstance, options: RoutesOptions): void {
           ...errorReplies(settings, ...bodyErrors(options))
         }
       },
-      onRequest: refuseCrossSite(options)
+      onRequest: refuseCrossSiteRefresh(options)
     },
     async (request, reply) => {
       const token = cookie === null ? request.body?.token : cookie.read(request)
@@ -105,7 +105,7 @@ function addRevokeRoute (scope: FastifyInstance, options: RoutesOptions): void {
   )
 }
 
-function describe ({ backend, cookie }: RoutesOptions, operation: string, summary: string): RouteDescription {
+function describeTokenRoute ({ backend, cookie }: RoutesOptions, operation: string, summary: string): RouteDescription {
   return {
     tags: ['auth'],
     operation: `${operation}:${backend.name}`,
@@ -120,7 +120,7 @@ function bodyErrors ({ cookie }: RoutesOptions): readonly Parameters<typeof erro
 }
 
 /** Browsers send the cookie by themselves, so requests of other sites are refused. */
-function refuseCrossSite ({ kit, cookie }: RoutesOptions): (request: FastifyRequest) => Promise<void> {
+function refuseCrossSiteRefresh ({ kit, cookie }: RoutesOptions): (request: FastifyRequest) => Promise<void> {
   return async (request) => {
     if (cookie !== null && isCrossSite(request, kit.settings, cookie)) throw FST_USERS_CROSS_SITE_REQUEST()
   }

@@ -88,7 +88,7 @@ export function createActivity (
 }
 
 /** Returns what is stored about the client that sent a request. */
-export function clientOf (request: FastifyRequest | null): ClientOfSession {
+export function sessionClientOf (request: FastifyRequest | null): ClientOfSession {
   return { ip_address: cleanIp(request?.ip), user_agent: cleanUserAgent(request?.headers['user-agent']) }
 }
 
@@ -98,7 +98,7 @@ function useOf (
   lifetimes: BackendLifetimes,
   now: number
 ): Use {
-  return { user, session, token, backend, lifetimes, now, client: clientOf(request) }
+  return { user, session, token, backend, lifetimes, now, client: sessionClientOf(request) }
 }
 
 /** Stores the time of a use. The first use of a session that is older than the feature stores the session. */

@@ -5,7 +5,7 @@ import {
   type FeatureKit,
   type UserId
 } from '../../feature/index.js'
-import { clientOf, type Activity } from './activity.js'
+import { sessionClientOf, type Activity } from './activity.js'
 import { timesOfRow, timesOfSession, type BackendLifetimes, type SessionTimes } from './lifetimes.js'
 import { ID_MAX_LENGTH } from './model.js'
 import type { SessionStore } from './session-store.js'
@@ -40,7 +40,7 @@ export async function storeIssued (
   const known = continues ? await store.find(user, session.id) : null
   const times = known === null ? timesOfSession(session, now, isRemembered) : timesOfRow(known)
   if (continues && now > lifetimes.endOf(times)) throw FST_USERS_UNAUTHENTICATED()
-  const values = valuesOf(created, lifetimes, times, now)
+  const values = issuedValuesOf(created, lifetimes, times, now)
   if (known === null || !(await store.change(user, session.id, values))) {
     const origin = { id: session.id, user_id: user.id as UserId, backend, created_at: new Date(times.createdAt) }
     await store.add({ ...origin, is_remembered: times.isRemembered, ...values })
@@ -51,7 +51,7 @@ export async function storeIssued (
 }
 
 /** Returns the stored values that each new token of a session changes. */
-function valuesOf (
+function issuedValuesOf (
   { stamp, issued: { session, lifetimeSeconds }, context }: CreatedSession,
   lifetimes: BackendLifetimes,
   { createdAt }: SessionTimes,
@@ -60,7 +60,7 @@ function valuesOf (
   return {
     methods: session.methods,
     stamp,
-    ...clientOf(context.request),
+    ...sessionClientOf(context.request),
     last_seen_at: new Date(now),
     token_ends_at: lifetimeSeconds === null ? null : new Date(now + lifetimeSeconds * 1000),
     expires_at: lifetimes.keptUntil(createdAt, now)

@@ -32,7 +32,10 @@ const DAY_MS = 86_400_000
 const ENDLESS_MS = 400 * DAY_MS
 
 /** Returns the lifetimes of all backends by name. */
-export function readBackends (options: SessionsSettings, { users }: FeatureKit): ReadonlyMap<string, BackendLifetimes> {
+export function readBackendLifetimes (
+  options: SessionsSettings,
+  { users }: FeatureKit
+): ReadonlyMap<string, BackendLifetimes> {
   return new Map([...users.backends].map(([name, backend]) => [name, lifetimesOf(options, backend)]))
 }
 

@@ -110,7 +110,7 @@ export function checkBackendLifetimes (options: SessionsSettings, { users, setti
     for (const limits of [ordinary, ...(remembered === null ? [] : [remembered])]) {
       const seconds = Math.max(limits.absoluteMs ?? 0, limits.idleMs ?? 0) / 1000
       checkSeconds('sessions.absoluteSeconds', seconds, MAX_SESSION_SECONDS, settings, 'longSessions')
-      checkStrategy(backend, seconds)
+      checkStrategyLifetime(backend, seconds)
     }
   }
 }
@@ -119,7 +119,7 @@ export function checkBackendLifetimes (options: SessionsSettings, { users, setti
  * Refuses a time that is longer than the lifetime of the strategy, which ends the session. Signed tokens are exempt,
  * because refresh tokens continue their sessions.
  */
-function checkStrategy ({ name, strategy }: Backend, seconds: number): void {
+function checkStrategyLifetime ({ name, strategy }: Backend, seconds: number): void {
   const lifetime = strategy.description?.lifetimeSeconds ?? null
   if (strategy.listSessions === undefined || lifetime === null) return
   const reason = `is ${seconds} seconds for "${name}", whose strategy ends sessions after ${lifetime}; increase lifetimeSeconds`
@@ -127,10 +127,10 @@ function checkStrategy ({ name, strategy }: Backend, seconds: number): void {
 }
 
 function readLifetimes (option: string, { rememberMe, ...limits }: SessionLifetimes): Lifetimes {
-  const ordinary = readLimits(option, limits)
+  const ordinary = readSessionLimits(option, limits)
   if (rememberMe === undefined) return { ordinary, remembered: null }
   checkKnownKeys(`${option}.rememberMe.`, rememberMe, LIMIT_KEYS)
-  const remembered = readLimits(`${option}.rememberMe`, rememberMe)
+  const remembered = readSessionLimits(`${option}.rememberMe`, rememberMe)
   for (const [key, name] of [['idleMs', 'idleSeconds'], ['absoluteMs', 'absoluteSeconds']] as const) {
     const isLonger = (value: number | null): boolean => value === null || value >= (ordinary[key] ?? 0)
     const reason = 'must be at least the value without `rememberMe`'
@@ -139,7 +139,7 @@ function readLifetimes (option: string, { rememberMe, ...limits }: SessionLifeti
   return { ordinary, remembered }
 }
 
-function readLimits (option: string, { idleSeconds, absoluteSeconds }: SessionLimits): Limits {
+function readSessionLimits (option: string, { idleSeconds, absoluteSeconds }: SessionLimits): Limits {
   const limits = {
     idleMs: readMilliseconds(`${option}.idleSeconds`, idleSeconds),
     absoluteMs: readMilliseconds(`${option}.absoluteSeconds`, absoluteSeconds)

@@ -28,8 +28,8 @@ export const CHANGE_ERRORS = [...SESSION_ERRORS, 'CROSS_SITE_REQUEST'] as const
 
 /** Registers the routes with which users list and end their sessions. */
 export const ownSessionRoutes: FastifyPluginAsync<SessionRoutesOptions> = async (scope, options) => {
-  addListRoute(scope, options)
-  addEndRoute(scope, options)
+  addListSessionsRoute(scope, options)
+  addEndSessionRoute(scope, options)
   addEndOthersRoute(scope, options)
 }
 
@@ -38,11 +38,11 @@ export function readQuery ({ limit, after }: SessionListQuery): SessionQuery {
   return { ...(limit === undefined ? {} : { limit: Number(limit) }), ...(after === undefined ? {} : { after }) }
 }
 
-function ownGuard ({ settings }: FeatureKit): ReturnType<typeof authenticate> {
+function sessionOwnerGuard ({ settings }: FeatureKit): ReturnType<typeof authenticate> {
   return authenticate({ verified: settings.routes.users.requireVerification })
 }
 
-function addListRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOptions): void {
+function addListSessionsRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOptions): void {
   const { settings } = kit
   scope.get<{ Querystring: SessionListQuery }>('/me/sessions', {
     schema: {
@@ -58,7 +58,7 @@ function addListRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesO
         ...errorReplies(settings, ...SESSION_ERRORS, ...QUERY_ERRORS)
       }
     },
-    onRequest: ownGuard(kit),
+    onRequest: sessionOwnerGuard(kit),
     exposeHeadRoute: false
   }, async (request) => {
     const { id } = request.authentication?.session ?? {}
@@ -69,9 +69,9 @@ function addListRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesO
   })
 }
 
-function addEndRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOptions): void {
+function addEndSessionRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOptions): void {
   const { settings } = kit
-  const own = ownGuard(kit)
+  const own = sessionOwnerGuard(kit)
   const { body, errors } = stepUpBody(settings)
   scope.delete<{ Params: { id: string }; Body: CurrentPasswordBody | undefined }>('/me/sessions/:id', {
     schema: {
@@ -95,7 +95,7 @@ function addEndRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOp
 
 function addEndOthersRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOptions): void {
   const { settings } = kit
-  const own = ownGuard(kit)
+  const own = sessionOwnerGuard(kit)
   const { body, errors } = stepUpBody(settings)
   scope.delete<{ Body: CurrentPasswordBody | undefined }>('/me/sessions', {
     schema: {

@@ -11,7 +11,7 @@ import type { SessionsApi } from './contracts.js'
 import type { DescribeDevice } from './device.js'
 import { FST_USERS_SESSION_NOT_ENDABLE, FST_USERS_SESSION_NOT_FOUND } from './errors.js'
 import { storeIssued, type SessionParts } from './issued.js'
-import { readBackends } from './lifetimes.js'
+import { readBackendLifetimes } from './lifetimes.js'
 import { pageOf, readOpenSessions } from './open-sessions.js'
 import type { SessionsSettings } from './options.js'
 import { createSessionStore } from './session-store.js'
@@ -34,7 +34,7 @@ export interface Sessions {
 /** Creates the functions of the feature. */
 export function createSessions (kit: FeatureKit, settings: SessionsSettings, describe: DescribeDevice): Sessions {
   const { maxSessions } = settings
-  const backends = readBackends(settings, kit)
+  const backends = readBackendLifetimes(settings, kit)
   const store = createSessionStore(kit)
   const parts: SessionParts = { kit, store, backends, activity: createActivity(kit, store, backends) }
   return {
@@ -53,7 +53,7 @@ export function createSessions (kit: FeatureKit, settings: SessionsSettings, des
     },
     api: {
       list: async (user, query = {}) => pageOf(await readOpenSessions(parts, user), query, describe),
-      end: (user, id) => endOne(parts, user, id),
+      end: (user, id) => endOpenSession(parts, user, id),
       async endOthers (user, id, context = {}) {
         await kit.sessions.end(user, { except: id }, context)
       },
@@ -65,7 +65,7 @@ export function createSessions (kit: FeatureKit, settings: SessionsSettings, des
   }
 }
 
-async function endOne (parts: SessionParts, user: User, id: string): Promise<void> {
+async function endOpenSession (parts: SessionParts, user: User, id: string): Promise<void> {
   const open = PRINTABLE.test(id) ? await readOpenSessions(parts, user) : []
   const session = open.find((one) => one.id === id)
   if (session === undefined) throw FST_USERS_SESSION_NOT_FOUND()

@@ -27,18 +27,18 @@ import { SessionListQuery, UserSessionPage } from './schemas.js'
 
 /** Registers the routes with which superusers list and end the sessions of users. */
 export const superuserSessionRoutes: FastifyPluginAsync<SessionRoutesOptions> = async (scope, options) => {
-  addListRoute(scope, options)
-  addEndRoute(scope, options)
+  addListUserSessionsRoute(scope, options)
+  addEndUserSessionRoute(scope, options)
   addEndAllRoute(scope, options)
   addEndAllUsersRoute(scope, options)
 }
 
-function superuserGuard ({ settings }: FeatureKit): ReturnType<typeof authenticate> {
+function userSessionGuard ({ settings }: FeatureKit): ReturnType<typeof authenticate> {
   return authenticate({ superuser: true, verified: settings.routes.users.requireVerification })
 }
 
 /** Returns the user with the id in the URL. Throws `FST_USERS_NOT_FOUND`. */
-async function targetOf ({ settings, users }: FeatureKit, text: string): Promise<User> {
+async function findUser ({ settings, users }: FeatureKit, text: string): Promise<User> {
   const id = settings.schemas.id.parse(text) as UserId | null
   const user = id === null ? null : await users.get(id)
   if (user === null) throw FST_USERS_NOT_FOUND()
@@ -51,7 +51,7 @@ async function checkSuperuser (kit: FeatureKit, request: FastifyRequest): Promis
   if (!row.is_superuser || !row.is_active) throw FST_USERS_FORBIDDEN()
 }
 
-function addListRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOptions): void {
+function addListUserSessionsRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOptions): void {
   const { settings } = kit
   scope.get<{ Params: { id: string }; Querystring: SessionListQuery }>('/:id/sessions', {
     schema: {
@@ -68,18 +68,18 @@ function addListRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesO
         ...errorReplies(settings, ...SESSION_ERRORS, ...QUERY_ERRORS, 'NOT_FOUND')
       }
     },
-    onRequest: superuserGuard(kit),
+    onRequest: userSessionGuard(kit),
     exposeHeadRoute: false
   }, async (request) => {
     const { id } = request.authentication?.session ?? {}
-    const user = await targetOf(kit, request.params.id)
+    const user = await findUser(kit, request.params.id)
     return await sessions.list(user, { ...readQuery(request.query), ...(id === undefined ? {} : { current: id }) })
   })
 }
 
-function addEndRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOptions): void {
+function addEndUserSessionRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOptions): void {
   const { settings } = kit
-  const guard = superuserGuard(kit)
+  const guard = userSessionGuard(kit)
   scope.delete<{ Params: { id: string; session: string } }>('/:id/sessions/:session', {
     schema: {
       ...describeRoute(settings, { tags: ['users'], operation: 'endUserSession', summary: 'End a session of a user' }),
@@ -94,7 +94,7 @@ function addEndRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOp
     onRequest: guard,
     preHandler: rereadSession(guard)
   }, async (request, reply) => {
-    const user = await targetOf(kit, request.params.id)
+    const user = await findUser(kit, request.params.id)
     await checkSuperuser(kit, request)
     await sessions.end(user, request.params.session)
     return reply.code(204).send()
@@ -103,7 +103,7 @@ function addEndRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOp
 
 function addEndAllRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOptions): void {
   const { settings } = kit
-  const guard = superuserGuard(kit)
+  const guard = userSessionGuard(kit)
   scope.delete<{ Params: { id: string } }>('/:id/sessions', {
     schema: {
       ...describeRoute(settings, {
@@ -120,7 +120,7 @@ function addEndAllRoute (scope: FastifyInstance, { kit, sessions }: SessionRoute
     onRequest: guard,
     preHandler: rereadSession(guard)
   }, async (request, reply) => {
-    const user = await targetOf(kit, request.params.id)
+    const user = await findUser(kit, request.params.id)
     await checkSuperuser(kit, request)
     await sessions.endAll(user)
     return reply.code(204).send()
@@ -129,7 +129,7 @@ function addEndAllRoute (scope: FastifyInstance, { kit, sessions }: SessionRoute
 
 function addEndAllUsersRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOptions): void {
   const { settings } = kit
-  const guard = superuserGuard(kit)
+  const guard = userSessionGuard(kit)
   const { body, errors } = stepUpBody(settings)
   scope.delete<{ Body: CurrentPasswordBody | undefined }>('/sessions', {
     schema: {

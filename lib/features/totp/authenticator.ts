@@ -55,11 +55,11 @@ export function createAuthenticators (kit: FeatureKit, passwords: OneTimePasswor
 
     createSecret (user) {
       const secret = passwords.generateSecret()
-      return { secret, sealed: cipher.seal(secret, placeOf(user.id)) }
+      return { secret, sealed: cipher.seal(secret, secretPlaceOf(user.id)) }
     },
 
     async activate (user, sealed, code) {
-      const secret = cipher.open(sealed, placeOf(user.id))
+      const secret = cipher.open(sealed, secretPlaceOf(user.id))
       const step = secret === null ? null : passwords.stepOf(secret, code, clock())
       if (step === null) return null
       const row = {
@@ -81,7 +81,7 @@ export function createAuthenticators (kit: FeatureKit, passwords: OneTimePasswor
 
     async accept (row, code) {
       const { id, enrolment, user_id: userId, secret: sealed } = row
-      const secret = cipher.open(sealed, placeOf(userId))
+      const secret = cipher.open(sealed, secretPlaceOf(userId))
       if (secret === null) {
         const hint = 'the option `secret` no longer lists the secret that encrypted it, or the stored text was changed'
         log.error({ user: String(userId) }, `fastify-users: the secret of an authenticator app cannot be read: ${hint}`)
@@ -89,7 +89,7 @@ export function createAuthenticators (kit: FeatureKit, passwords: OneTimePasswor
       }
       const step = passwords.stepOf(secret, code, clock())
       if (step === null) return false
-      const resealed = cipher.isCurrent(sealed) ? {} : { secret: cipher.seal(secret, placeOf(userId)) }
+      const resealed = cipher.isCurrent(sealed) ? {} : { secret: cipher.seal(secret, secretPlaceOf(userId)) }
       const earlier = { id, enrolment, last_step: { lt: step } }
       return (await store.update(model, earlier, { last_step: step, ...resealed })) === 1
     },
@@ -101,6 +101,6 @@ export function createAuthenticators (kit: FeatureKit, passwords: OneTimePasswor
 }
 
 /** Returns the context of an encrypted secret, which makes it invalid for other users. */
-function placeOf (userId: User['id']): readonly string[] {
+function secretPlaceOf (userId: User['id']): readonly string[] {
   return ['totp', String(userId)]
 }

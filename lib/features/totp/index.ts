@@ -12,7 +12,7 @@ import { totpErrors } from './errors.js'
 import { codeStep, enrolmentStep, FACTOR, STEPS } from './login-steps.js'
 import { totpModel } from './model.js'
 import { loadOneTimePasswords } from './one-time-password.js'
-import { checkTotpOptions, issuerOf, type TotpOptions } from './options.js'
+import { checkTotpOptions, readIssuer, type TotpOptions } from './options.js'
 import { totpRoutes } from './own-routes.js'
 
 export { totpErrors } from './errors.js'
@@ -41,13 +41,13 @@ export function totp (options: TotpOptions = {}): Feature<TotpApi> {
     events: factorEvents,
     loginSteps: STEPS,
     singleUse: true,
-    setup: (kit) => start(kit, options)
+    setup: (kit) => startTotp(kit, options)
   })
 }
 export default totp
 
-async function start (kit: FeatureKit, options: TotpOptions): Promise<FeatureParts<TotpApi>> {
-  const passwords = await loadOneTimePasswords(issuerOf(options, kit.settings))
+async function startTotp (kit: FeatureKit, options: TotpOptions): Promise<FeatureParts<TotpApi>> {
+  const passwords = await loadOneTimePasswords(readIssuer(options, kit.settings))
   const authenticators = createAuthenticators(kit, passwords)
   const enrolments = createEnrolments(kit)
   return {

@@ -35,8 +35,8 @@ export interface OneTimePasswords {
 /** Loads the packages. Throws `FST_USERS_INVALID_OPTION` if one of them is missing. */
 export async function loadOneTimePasswords (issuer: string): Promise<OneTimePasswords> {
   const [{ HOTP, Secret, TOTP }, { renderSVG }] = await Promise.all([
-    import('otpauth').catch(refuseMissing),
-    import('uqr').catch(refuseMissing)
+    import('otpauth').catch(refuseMissingOtpauth),
+    import('uqr').catch(refuseMissingOtpauth)
   ])
   const settings = { algorithm: ALGORITHM, digits: DIGITS }
 
@@ -61,7 +61,7 @@ export async function loadOneTimePasswords (issuer: string): Promise<OneTimePass
   }
 }
 
-function refuseMissing (cause: unknown): never {
+function refuseMissingOtpauth (cause: unknown): never {
   const reason = 'totp() needs the packages otpauth 9 and uqr; run `npm install otpauth@9 uqr`'
   throw FST_USERS_INVALID_OPTION(['features', reason], { cause })
 }

@@ -16,7 +16,7 @@ export function checkTotpOptions (options: TotpOptions): void {
 }
 
 /** Returns the name of the service. Throws `FST_USERS_INVALID_OPTION` if neither option is set. */
-export function issuerOf ({ issuer }: TotpOptions, { publicUrl }: Pick<Settings, 'publicUrl'>): string {
+export function readIssuer ({ issuer }: TotpOptions, { publicUrl }: Pick<Settings, 'publicUrl'>): string {
   if (issuer !== undefined) return issuer
   const host = publicUrl === null ? undefined : new URL(publicUrl).hostname
   return checkOption('totp.issuer', host, Boolean, 'is missing, and so is `publicUrl`, whose host is the default') as string

@@ -45,17 +45,17 @@ const CHANGE_ERRORS = [...SESSION_ERRORS, 'CROSS_SITE_REQUEST', 'TOO_MANY_ATTEMP
 
 /** Registers the routes with which users add and remove their authenticator app. They need a session. */
 export const totpRoutes: FastifyPluginAsync<TotpRoutesOptions> = async (scope, options) => {
-  addStateRoute(scope, options)
+  addReadTotpRoute(scope, options)
   addBeginRoute(scope, options)
-  addConfirmRoute(scope, options)
+  addConfirmTotpRoute(scope, options)
   addRemoveRoute(scope, options)
 }
 
-function ownGuard ({ settings }: FeatureKit): ReturnType<typeof authenticate> {
+function totpOwnerGuard ({ settings }: FeatureKit): ReturnType<typeof authenticate> {
   return authenticate({ verified: settings.routes.users.requireVerification })
 }
 
-function addStateRoute (scope: FastifyInstance, { kit, authenticators }: TotpRoutesOptions): void {
+function addReadTotpRoute (scope: FastifyInstance, { kit, authenticators }: TotpRoutesOptions): void {
   const { settings } = kit
   scope.get('/me/totp', {
     schema: {
@@ -69,7 +69,7 @@ function addStateRoute (scope: FastifyInstance, { kit, authenticators }: TotpRou
         ...errorReplies(settings, ...SESSION_ERRORS)
       }
     },
-    onRequest: ownGuard(kit),
+    onRequest: totpOwnerGuard(kit),
     exposeHeadRoute: false
   }, async (request) => await authenticators.state(currentUser(request)))
 }
@@ -108,7 +108,7 @@ function addBeginRoute (scope: FastifyInstance, options: TotpRoutesOptions): voi
   })
 }
 
-function addConfirmRoute (scope: FastifyInstance, options: TotpRoutesOptions): void {
+function addConfirmTotpRoute (scope: FastifyInstance, options: TotpRoutesOptions): void {
   const { kit } = options
   const { settings } = kit
   const verified = authenticate({ verified: true })
@@ -136,9 +136,9 @@ function addConfirmRoute (scope: FastifyInstance, options: TotpRoutesOptions): v
     onRequest: verified,
     preHandler: rereadSession(verified)
   }, async (request, reply) => {
-    const { acting, created } = await confirm(options, request, reply)
+    const { acting, created } = await confirmEnrolment(options, request, reply)
     const codes = await addRecoveryCodes(options, acting, created, { request, reply })
-    const undo = (): Promise<void> => withdraw(options, created, codes !== null)
+    const undo = (): Promise<void> => withdrawAuthenticator(options, created, codes !== null)
     await kit.secondFactors.changed(acting, { change: 'added', method: FACTOR, undo, request, reply })
     const since = created.created_at.toISOString()
     return await reply.code(201).send({ active: true, since, recovery_codes: codes })
@@ -146,7 +146,7 @@ function addConfirmRoute (scope: FastifyInstance, options: TotpRoutesOptions): v
 }
 
 /** Makes the secret of an enrolment active, unless the session has ended meanwhile. */
-async function confirm (
+async function confirmEnrolment (
   { kit, authenticators, enrolments }: TotpRoutesOptions,
   request: FastifyRequest<{ Body: TotpConfirmation }>,
   reply: FastifyReply
@@ -178,13 +178,13 @@ async function addRecoveryCodes (
   try {
     return await createFirstRecoveryCodes(options.kit, acting, context)
   } catch (error) {
-    await withdraw(options, created, false).catch(() => {}) // the first error is the one to report
+    await withdrawAuthenticator(options, created, false).catch(() => {}) // the first error is the one to report
     throw error
   }
 }
 
 /** Removes an app that was added a moment ago, and the recovery codes that were created with it. */
-async function withdraw (
+async function withdrawAuthenticator (
   { kit, authenticators }: TotpRoutesOptions,
   created: TotpRow,
   hasCodes: boolean
@@ -195,7 +195,7 @@ async function withdraw (
 
 function addRemoveRoute (scope: FastifyInstance, { kit, authenticators }: TotpRoutesOptions): void {
   const { settings } = kit
-  const own = ownGuard(kit)
+  const own = totpOwnerGuard(kit)
   scope.delete<{ Body: TotpRemoval }>('/me/totp', {
     schema: {
       ...describeRoute(settings, {

@@ -56,11 +56,11 @@ export function mailPage (mail: KeptMail, path: string): string {
 <h2>HTML</h2>
 <iframe sandbox src="${escapeHtml(path)}/${id}/html" title="HTML of the mail"></iframe>
 <h2>Plain text</h2>
-<pre>${linked(text)}</pre>`)
+<pre>${linkUrls(text)}</pre>`)
 }
 
 /** Returns escaped text whose URLs are links. */
-function linked (text: string): string {
+function linkUrls (text: string): string {
   let html = ''
   let end = 0
   for (const { 0: url, index } of text.matchAll(LINK)) {

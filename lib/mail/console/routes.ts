@@ -38,7 +38,7 @@ async function refuseOthers ({ headers, raw }: FastifyRequest, reply: FastifyRep
 }
 
 function sendPage (reply: FastifyReply, policy: string, html: string): FastifyReply {
-  return secured(reply, policy).type('text/html; charset=utf-8').send(html)
+  return secureReply(reply, policy).type('text/html; charset=utf-8').send(html)
 }
 
 function sendMissing (reply: FastifyReply): FastifyReply {
@@ -46,10 +46,10 @@ function sendMissing (reply: FastifyReply): FastifyReply {
 }
 
 function sendText (reply: FastifyReply, status: number, text: string): FastifyReply {
-  return secured(reply, PAGE_POLICY).code(status).type('text/plain; charset=utf-8').send(text)
+  return secureReply(reply, PAGE_POLICY).code(status).type('text/plain; charset=utf-8').send(text)
 }
 
-function secured (reply: FastifyReply, policy: string): FastifyReply {
+function secureReply (reply: FastifyReply, policy: string): FastifyReply {
   return reply.headers({
     'content-security-policy': policy,
     'cache-control': 'no-store',

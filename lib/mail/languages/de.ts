@@ -3,15 +3,13 @@ import type { MailContent, MailContext, MailLanguage } from '../../contracts/mai
 const ONCE = 'Der Link funktioniert einmal.'
 /** Names of second factors for people, by the name of the factor. */
 const FACTORS: Readonly<Record<string, string>> = { totp: 'Authenticator-App' }
-const factorName = (method: string): string => FACTORS[method] ?? method
 /** Login methods other than providers, by name. Mails never contain the name that a user gave to a passkey. */
 const METHODS: Readonly<Record<string, string>> = { passkey: 'einem Passkey' }
-const methodName = (method: string): string => METHODS[method] ?? method
 /** With this number of recovery codes or fewer, the mail asks for new ones. */
 const FEW_CODES = 3
 
 /** Returns a notice about a change of the account, with a link for users who did not make the change. */
-function notice (
+function germanNotice (
   { service }: MailContext,
   subject: string,
   sentence: string,
@@ -70,7 +68,7 @@ export const german: MailLanguage = {
     ]
   }),
   emailChangeRequested: ({ user, newEmail, url }, context) =>
-    notice(
+    germanNotice(
       context,
       `Für Ihr Konto bei ${context.service} wurde eine neue E-Mail-Adresse beantragt`,
       `Ihr Konto ${user.email} bei ${context.service} soll die E-Mail-Adresse ${newEmail} benutzen. Die Änderung gilt, sobald sie von der neuen Adresse aus bestätigt wird.`,
@@ -132,7 +130,7 @@ export const german: MailLanguage = {
     ]
   }),
   passwordChanged: ({ user, url }, context) =>
-    notice(
+    germanNotice(
       context,
       `Ihr Passwort für ${context.service} wurde geändert`,
       `Das Passwort Ihres Kontos ${user.email} bei ${context.service} wurde geändert.`,
@@ -155,7 +153,7 @@ export const german: MailLanguage = {
     ]
   }),
   newDevice: ({ user, device, ip, time, url }, context) => ({
-    ...notice(
+    ...germanNotice(
       context,
       `Neue Anmeldung bei Ihrem Konto bei ${context.service}`,
       `Ein unbekanntes Gerät hat sich bei Ihrem Konto ${user.email} bei ${context.service} angemeldet.`,
@@ -168,36 +166,36 @@ export const german: MailLanguage = {
     ]
   }),
   loginMethodAdded: ({ user, method, url }, context) =>
-    notice(
+    germanNotice(
       context,
       `Neue Anmeldemethode für Ihr Konto bei ${context.service}`,
-      `Bei Ihrem Konto ${user.email} bei ${context.service} können Sie sich jetzt mit ${methodName(method)} anmelden.`,
+      `Bei Ihrem Konto ${user.email} bei ${context.service} können Sie sich jetzt mit ${METHODS[method] ?? method} anmelden.`,
       url,
       'Ein neues Passwort entfernt diese Anmeldemethode nicht: Entfernen Sie sie in Ihrem Konto.'
     ),
   loginMethodRemoved: ({ user, method, url }, context) =>
-    notice(
+    germanNotice(
       context,
       `Eine Anmeldemethode Ihres Kontos bei ${context.service} wurde entfernt`,
-      `Bei Ihrem Konto ${user.email} bei ${context.service} können Sie sich nicht mehr mit ${methodName(method)} anmelden.`,
+      `Bei Ihrem Konto ${user.email} bei ${context.service} können Sie sich nicht mehr mit ${METHODS[method] ?? method} anmelden.`,
       url
     ),
   secondFactorAdded: ({ user, method, url }, context) =>
-    notice(
+    germanNotice(
       context,
       `Neuer zweiter Faktor für Ihr Konto bei ${context.service}`,
-      `Anmeldungen bei Ihrem Konto ${user.email} bei ${context.service} brauchen jetzt einen zweiten Faktor: ${factorName(method)}.`,
+      `Anmeldungen bei Ihrem Konto ${user.email} bei ${context.service} brauchen jetzt einen zweiten Faktor: ${FACTORS[method] ?? method}.`,
       url
     ),
   secondFactorRemoved: ({ user, method, url }, context) =>
-    notice(
+    germanNotice(
       context,
       `Ein zweiter Faktor Ihres Kontos bei ${context.service} wurde entfernt`,
-      `Ihr Konto ${user.email} bei ${context.service} benutzt diesen zweiten Faktor nicht mehr: ${factorName(method)}.`,
+      `Ihr Konto ${user.email} bei ${context.service} benutzt diesen zweiten Faktor nicht mehr: ${FACTORS[method] ?? method}.`,
       url
     ),
   recoveryCodeUsed: ({ user, remaining, url }, context) => ({
-    ...notice(
+    ...germanNotice(
       context,
       `Ein Wiederherstellungscode Ihres Kontos bei ${context.service} wurde benutzt`,
       `Statt des zweiten Faktors Ihres Kontos ${user.email} bei ${context.service} wurde ein Wiederherstellungscode benutzt. Er funktioniert nicht noch einmal.`,
@@ -207,7 +205,7 @@ export const german: MailLanguage = {
     notes: remaining > FEW_CODES ? [] : [`Sie haben nur noch wenige Wiederherstellungscodes. Erzeugen Sie neue bei ${context.service}.`]
   }),
   recoveryCodesReplaced: ({ user, url }, context) =>
-    notice(
+    germanNotice(
       context,
       `Neue Wiederherstellungscodes für Ihr Konto bei ${context.service}`,
       `Für Ihr Konto ${user.email} bei ${context.service} wurden neue Wiederherstellungscodes erzeugt. Die bisherigen gelten nicht mehr.`,

@@ -3,15 +3,13 @@ import type { MailContent, MailContext, MailLanguage } from '../../contracts/mai
 const ONCE = 'The link works once.'
 /** Names of second factors for people, by the name of the factor. */
 const FACTORS: Readonly<Record<string, string>> = { totp: 'authenticator app' }
-const factorName = (method: string): string => FACTORS[method] ?? method
 /** Login methods other than providers, by name. Mails never contain the name that a user gave to a passkey. */
 const METHODS: Readonly<Record<string, string>> = { passkey: 'a passkey' }
-const methodName = (method: string): string => METHODS[method] ?? method
 /** With this number of recovery codes or fewer, the mail asks for new ones. */
 const FEW_CODES = 3
 
 /** Returns a notice about a change of the account, with a link for users who did not make the change. */
-function notice (
+function englishNotice (
   { service }: MailContext,
   subject: string,
   sentence: string,
@@ -66,7 +64,7 @@ export const english: MailLanguage = {
     ]
   }),
   emailChangeRequested: ({ user, newEmail, url }, context) =>
-    notice(
+    englishNotice(
       context,
       `A new e-mail was requested for your account at ${context.service}`,
       `A change of the e-mail of your account ${user.email} at ${context.service} to ${newEmail} was requested. It takes effect when the owner of the new e-mail confirms it.`,
@@ -124,7 +122,7 @@ export const english: MailLanguage = {
     ]
   }),
   passwordChanged: ({ user, url }, context) =>
-    notice(
+    englishNotice(
       context,
       `Your password for ${context.service} has changed`,
       `The password of your account ${user.email} at ${context.service} has changed.`,
@@ -144,7 +142,7 @@ export const english: MailLanguage = {
     notes: [`If you do not know your password, set a new one: ${resetUrl}`, 'If that was not you, there is nothing to do.']
   }),
   newDevice: ({ user, device, ip, time, url }, context) => ({
-    ...notice(
+    ...englishNotice(
       context,
       `New login to your account at ${context.service}`,
       `A device that we do not know logged in to your account ${user.email} at ${context.service}.`,
@@ -157,36 +155,36 @@ export const english: MailLanguage = {
     ]
   }),
   loginMethodAdded: ({ user, method, url }, context) =>
-    notice(
+    englishNotice(
       context,
       `New login method for your account at ${context.service}`,
-      `You can now log in to your account ${user.email} at ${context.service} with ${methodName(method)}.`,
+      `You can now log in to your account ${user.email} at ${context.service} with ${METHODS[method] ?? method}.`,
       url,
       'A new password does not remove this login method: remove it in your account.'
     ),
   loginMethodRemoved: ({ user, method, url }, context) =>
-    notice(
+    englishNotice(
       context,
       `A login method was removed from your account at ${context.service}`,
-      `You can no longer log in to your account ${user.email} at ${context.service} with ${methodName(method)}.`,
+      `You can no longer log in to your account ${user.email} at ${context.service} with ${METHODS[method] ?? method}.`,
       url
     ),
   secondFactorAdded: ({ user, method, url }, context) =>
-    notice(
+    englishNotice(
       context,
       `New second factor for your account at ${context.service}`,
-      `Logins to your account ${user.email} at ${context.service} now need a second factor: ${factorName(method)}.`,
+      `Logins to your account ${user.email} at ${context.service} now need a second factor: ${FACTORS[method] ?? method}.`,
       url
     ),
   secondFactorRemoved: ({ user, method, url }, context) =>
-    notice(
+    englishNotice(
       context,
       `A second factor was removed from your account at ${context.service}`,
-      `Your account ${user.email} at ${context.service} no longer uses this second factor: ${factorName(method)}.`,
+      `Your account ${user.email} at ${context.service} no longer uses this second factor: ${FACTORS[method] ?? method}.`,
       url
     ),
   recoveryCodeUsed: ({ user, remaining, url }, context) => ({
-    ...notice(
+    ...englishNotice(
       context,
       `A recovery code was used for your account at ${context.service}`,
       `A recovery code was used instead of the second factor of your account ${user.email} at ${context.service}. It does not work again.`,
@@ -196,7 +194,7 @@ export const english: MailLanguage = {
     notes: remaining > FEW_CODES ? [] : [`You have few recovery codes left. Create new ones at ${context.service}.`]
   }),
   recoveryCodesReplaced: ({ user, url }, context) =>
-    notice(
+    englishNotice(
       context,
       `New recovery codes for your account at ${context.service}`,
       `New recovery codes were created for your account ${user.email} at ${context.service}. The former ones no longer work.`,

@@ -8,7 +8,7 @@ import type { UserId } from '../../contracts/user.js'
 import { checkKnownKeys } from '../../shared/option-checks.js'
 import { isCachedReader } from '../cached-reader.js'
 import { defineStrategy } from '../define.js'
-import { checkLifetime } from '../lifetime.js'
+import { checkSessionLifetime } from '../lifetime.js'
 import { accessTokenModel, PLAIN_STAMP_PREFIX, rowOfSession, sessionOfRow } from './access-token-model.js'
 import { createUserSessions } from './user-sessions.js'
 
@@ -41,7 +41,7 @@ export function databaseStrategy (options: DatabaseStrategyOptions): StrategyDef
         isClosing = true
       })
       return createDatabaseStrategy(
-        checkLifetime('databaseStrategy.lifetimeSeconds', options.lifetimeSeconds, defaults.settings),
+        checkSessionLifetime('databaseStrategy.lifetimeSeconds', options.lifetimeSeconds, defaults.settings),
         defaults,
         () => isClosing
       )

@@ -18,7 +18,7 @@ import {
 import { checkKnownKeys, checkOption } from '../../shared/option-checks.js'
 import { isObject, isPromise } from '../../shared/values.js'
 import { defineStrategy } from '../define.js'
-import { checkLifetime } from '../lifetime.js'
+import { checkSessionLifetime } from '../lifetime.js'
 import type { Revocations } from './revocations.js'
 import { revokedSessionModel } from './revoked-session-model.js'
 import { asSigned, claimsOfSession, sessionIdOfClaims, sessionOfClaims } from './session-claims.js'
@@ -66,7 +66,7 @@ export function jwtStrategy (options: JwtStrategyOptions = {}): StrategyDefiniti
     throw FST_USERS_INVALID_OPTION(['jwtStrategy.audience', 'must be a list of at least one non-empty string'])
   }
   const { revocable = false } = options
-  checkOption('jwtStrategy.revocable', revocable, isRevocable, 'must be true, false or redisRevocations({ client })')
+  checkOption('jwtStrategy.revocable', revocable, isRevocableOption, 'must be true, false or redisRevocations({ client })')
   return defineStrategy({
     name: 'jwt',
     ...(revocable === true ? { models: () => [revokedSessionModel] } : {}),
@@ -74,7 +74,7 @@ export function jwtStrategy (options: JwtStrategyOptions = {}): StrategyDefiniti
       const { settings } = defaults
       const { signedTokens } = settings.wire
       const { lifetimeSeconds: given = DEFAULT_LIFETIME_SECONDS } = options
-      const lifetimeSeconds = checkLifetime('jwtStrategy.lifetimeSeconds', given, settings)
+      const lifetimeSeconds = checkSessionLifetime('jwtStrategy.lifetimeSeconds', given, settings)
       const keys = readKeys(options, defaults, lifetimeSeconds)
       const codec = await createJwtCodec(scope, {
         keys,
@@ -143,7 +143,7 @@ function createDestroyMethods (
   }
 }
 
-function isRevocable (value: unknown): boolean {
+function isRevocableOption (value: unknown): boolean {
   return typeof value === 'boolean' || (isObject(value) && value['kind'] === 'revocations')
 }
 

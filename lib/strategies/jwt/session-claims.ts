@@ -38,8 +38,8 @@ export function sessionOfClaims (claims: Claims, token: string): Session {
   const { iat, auth_time: authTime, amr, methods, details } = claims
   return {
     id: sessionIdOfClaims(claims, token),
-    createdAt: timeOf(iat),
-    authenticatedAt: timeOf(authTime),
+    createdAt: claimTime(iat),
+    authenticatedAt: claimTime(authTime),
     methods: methods === undefined ? methodsOfAmr(amr) : readMethods(methods),
     details: readDetails(details)
   }
@@ -55,7 +55,7 @@ export function asSigned (session: Session, issuedAt: boolean): Session {
   }
 }
 
-function timeOf (seconds: unknown): Date | null {
+function claimTime (seconds: unknown): Date | null {
   return typeof seconds === 'number' ? readTime(seconds * 1000) : null
 }
 

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { ignore } from '../../shared/values.js'
 
 /** The methods of an `ioredis` client that the strategy calls. `new Redis()` and `new Cluster()` have them. */
 export interface IoredisClient {
@@ -80,8 +81,6 @@ export function attachErrorListener (client: object): () => void {
   }
 }
 
-function ignore (): void {}
-
 function hasMethods<Client extends RedisClient> (client: unknown, names: readonly string[]): client is Client {
   if (typeof client !== 'object' || client === null) return false
   return names.every((name) => typeof (client as Record<string, unknown>)[name] === 'function')
@@ -106,24 +105,24 @@ function ofIoredis (client: IoredisClient): RedisCommands {
 function ofNodeRedis (client: NodeRedisClient): RedisCommands {
   const getAll = client.mGet?.bind(client)
   return {
-    get: async (key) => textOf(await client.get(key)),
-    getAll: getAll === undefined ? null : async (keys) => ((await getAll(keys)) as unknown[]).map(textOf),
+    get: async (key) => replyTextOf(await client.get(key)),
+    getAll: getAll === undefined ? null : async (keys) => ((await getAll(keys)) as unknown[]).map(replyTextOf),
     set: (key, value, seconds) => (seconds === null ? client.set(key, value) : client.setEx(key, seconds, value)),
     remove: (key) => client.del(key),
     secondsLeft: async (key) => Number(await client.ttl(key)),
     expire: (key, seconds) => client.expire(key, seconds),
     addMember: (key, member, score) => client.zAdd(key, { score, value: member }),
     removeMembers: (key, members) => client.zRem(key, [...members]),
-    membersFrom: async (key, start, count) => listOf(await client.zRange(key, start, start + count - 1)),
+    membersFrom: async (key, start, count) => replyListOf(await client.zRange(key, start, start + count - 1)),
     membersUpTo: async (key, score, count) =>
-      listOf(await client.zRangeByScore(key, '-inf', score, { LIMIT: { offset: 0, count } }))
+      replyListOf(await client.zRangeByScore(key, '-inf', score, { LIMIT: { offset: 0, count } }))
   }
 }
 
-function textOf (reply: unknown): string | null {
+function replyTextOf (reply: unknown): string | null {
   return reply === null ? null : String(reply)
 }
 
-function listOf (reply: unknown): string[] {
+function replyListOf (reply: unknown): string[] {
   return (reply as unknown[]).map(String) // ZRANGE and ZRANGEBYSCORE always reply with an array
 }

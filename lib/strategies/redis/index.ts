@@ -9,7 +9,7 @@ import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 import { checkKnownKeys } from '../../shared/option-checks.js'
 import { isPromise } from '../../shared/values.js'
 import { defineStrategy } from '../define.js'
-import { checkLifetime } from '../lifetime.js'
+import { checkSessionLifetime } from '../lifetime.js'
 import { addNewest } from '../newest-sessions.js'
 import { addCommandTimeouts } from './command-timeouts.js'
 import { collectGets } from './collected-gets.js'
@@ -67,7 +67,7 @@ export function redisStrategy (options: RedisStrategyOptions): StrategyDefinitio
       const strategy = createRedisStrategy(
         redis,
         prefix,
-        checkLifetime('redisStrategy.lifetimeSeconds', lifetimeSeconds, settings),
+        checkSessionLifetime('redisStrategy.lifetimeSeconds', lifetimeSeconds, settings),
         defaults
       )
       const release = claimStorageNames(client, 'redisStrategy.keyPrefix', [[`the key prefix "${prefix}"`, settings.name]])
@@ -157,9 +157,9 @@ function createRedisStrategy (
 function subjectOfStored (stored: StoredToken, users: UserReader): MaybePromise<TokenSubject | null> {
   const id = users.parseId(stored.id)
   const row = id === null ? null : users.getRow(id)
-  return isPromise(row) ? row.then((found) => withRow(stored, found)) : withRow(stored, row)
+  return isPromise(row) ? row.then((found) => withUserRow(stored, found)) : withUserRow(stored, row)
 }
 
-function withRow ({ stamp, session }: StoredToken, row: UserRow | null): TokenSubject | null {
+function withUserRow ({ stamp, session }: StoredToken, row: UserRow | null): TokenSubject | null {
   return row === null ? null : { row, stamp, session }
 }

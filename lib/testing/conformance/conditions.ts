@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { DatabaseAdapter, FindManyOptions, Row, Where } from '../../contracts/database-adapter.js'
 import type { Declare } from './context.js'
-import { createUser, User } from './models.js'
+import { createUserRow, User } from './models.js'
 
 /** Declares the tests of conditions and of pages. */
 export function declareConditionTests (declare: Declare): void {
@@ -13,7 +13,7 @@ export function declareConditionTests (declare: Declare): void {
       '2026-03-01T00:00:00.001Z',
       '2100-12-31T12:00:00.500Z'
     ]
-    for (const time of times.toReversed()) await createUser(adapter, { seen_at: new Date(time) })
+    for (const time of times.toReversed()) await createUserRow(adapter, { seen_at: new Date(time) })
     const seen = async (where: Where): Promise<unknown[]> =>
       (await adapter.findMany(User, where, { limit: 9, order: 'seen_at' })).map((row) =>
         (row['seen_at'] as Date).toISOString()
@@ -36,7 +36,7 @@ export function declareConditionTests (declare: Declare): void {
       [10, '\u{1F9D9}'],
       [9, '\uFFFD']
     ] as const) {
-      await createUser(adapter, { credits, order })
+      await createUserRow(adapter, { credits, order })
     }
     const credits = async (where: Where): Promise<unknown[]> =>
       (await adapter.findMany(User, where, { limit: 9, order: 'credits' })).map((row) => row['credits'])
@@ -47,8 +47,8 @@ export function declareConditionTests (declare: Declare): void {
   })
 
   declare('the condition null matches null, and no other condition does', async ({ adapter }) => {
-    const empty = await createUser(adapter)
-    const full = await createUser(adapter, { nickname: 'null', credits: 0, seen_at: new Date(0), settings: {} })
+    const empty = await createUserRow(adapter)
+    const full = await createUserRow(adapter, { nickname: 'null', credits: 0, seen_at: new Date(0), settings: {} })
     for (const field of ['nickname', 'credits', 'seen_at', 'settings']) {
       assert.deepEqual(await adapter.findMany(User, { [field]: null }, { limit: 9 }), [empty])
     }
@@ -65,9 +65,9 @@ export function declareConditionTests (declare: Declare): void {
 function declareListTests (declare: Declare): void {
   declare('`in` matches the values of its list, and an empty list matches no row', async ({ adapter }) => {
     const users = [
-      await createUser(adapter, { credits: 1 }),
-      await createUser(adapter, { credits: 2 }),
-      await createUser(adapter, { credits: 3 })
+      await createUserRow(adapter, { credits: 1 }),
+      await createUserRow(adapter, { credits: 2 }),
+      await createUserRow(adapter, { credits: 3 })
     ]
     const find = async (where: Where): Promise<unknown[]> =>
       (await adapter.findMany(User, where, { limit: 99, order: 'credits' })).map((row) => row['credits'])
@@ -81,15 +81,15 @@ function declareListTests (declare: Declare): void {
   })
 
   declare('a row must match all conditions, and their order does not matter', async ({ adapter }) => {
-    const user = await createUser(adapter, { email: 'a@x.org', credits: 1 })
-    await createUser(adapter, { credits: 1 })
+    const user = await createUserRow(adapter, { email: 'a@x.org', credits: 1 })
+    await createUserRow(adapter, { credits: 1 })
     assert.deepEqual(await adapter.findOne(User, { credits: 1, email: 'a@x.org' }), user)
     assert.deepEqual(await adapter.findOne(User, { email: 'a@x.org', credits: 1 }), user)
     assert.equal(await adapter.findOne(User, { email: 'a@x.org', credits: 2 }), null)
   })
 
   declare('invalid conditions are refused', async ({ adapter }) => {
-    await createUser(adapter)
+    await createUserRow(adapter)
     const wrong: Record<string, unknown>[] = [
       { id: undefined },
       { email: {} },
@@ -123,7 +123,7 @@ function declareListTests (declare: Declare): void {
 
 function declarePageTests (declare: Declare): void {
   declare('pages contain each row once, in a stable order with nulls first', async ({ adapter }) => {
-    for (const credits of [2, null, 1, 2, null, 2, 3]) await createUser(adapter, { credits, order: 'same' })
+    for (const credits of [2, null, 1, 2, null, 2, 3]) await createUserRow(adapter, { credits, order: 'same' })
     for (const options of [{}, { order: 'credits' }, { order: 'order' }, { order: 'id' }, { order: 'email' }]) {
       const whole = await adapter.findMany(User, {}, { ...options, limit: 99 })
       assert.equal(whole.length, 7)

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { DatabaseAdapter, NewRow, Row } from '../../contracts/database-adapter.js'
 import { idOf } from '../../adapters/shared/row-references.js'
 import type { Declare } from './context.js'
-import { AccessToken, createUser, idKinds, Membership, User } from './models.js'
+import { AccessToken, createUserRow, idKinds, Membership, User } from './models.js'
 
 const PARALLEL = 20
 const duplicate = (...fields: string[]): object => ({ code: 'FST_USERS_UNIQUE_VIOLATION', fields })
@@ -22,7 +22,7 @@ const refusedCalls: [title: string, error: object, user: Row, ...others: NewRow[
     membershipOf(idOf(0), 'twice'),
     membershipOf(idOf(0), 'twice')
   ],
-  ['the rows belong to several models', duplicateMembership, {}, tokenOf(idOf(0)), membershipOf(idOf(0), 'taken')],
+  ['the rows belong to several models', duplicateMembership, {}, newTokenOf(idOf(0)), membershipOf(idOf(0), 'taken')],
   ['the first row is invalid', invalid, { credits: 'many' }, membershipOf(idOf(0))],
   ['the third row is invalid', invalid, {}, membershipOf(idOf(0)), [AccessToken, { token: 1, user_id: idOf(0) }]],
   ['a row refers to itself', invalid, {}, membershipOf(idOf(1))],
@@ -86,21 +86,21 @@ function declareRefusalTests (declare: Declare): void {
     'DEP-03: a failed createAll stores no row, and the error of a duplicate contains the names of the fields',
     async ({ adapter }) => {
       if (adapter.createAll === undefined) return
-      const user = await createUser(adapter, { email: 'taken@x.org' })
+      const user = await createUserRow(adapter, { email: 'taken@x.org' })
       await adapter.create(Membership, { ...membershipOf(user['id'], 'taken')[1], id: randomUUID() })
-      const before = await allRows(adapter)
+      const before = await findAllRows(adapter)
       for (const [title, error, fields, ...others] of refusedCalls) {
         await assert.rejects(
           async () => await adapter.createAll?.([[User, { ...newUser(), ...fields }], ...others]),
           error,
           title
         )
-        assert.deepEqual(await allRows(adapter), before, title)
+        assert.deepEqual(await findAllRows(adapter), before, title)
       }
       const whole = await adapter.createAll([
         [User, newUser()],
         membershipOf(idOf(0), null),
-        tokenOf(idOf(0)),
+        newTokenOf(idOf(0)),
         membershipOf(idOf(0), null)
       ])
       assert.equal(whole.length, 4, 'rows with a null are not duplicates')
@@ -134,7 +134,7 @@ function declareParallelTests (declare: Declare): void {
         }
         assert.equal(ends.filter(({ status }) => status === 'fulfilled').length, expected, title)
         wins += expected
-        const [users, memberships] = await allRows(adapter)
+        const [users, memberships] = await findAllRows(adapter)
         assert.deepEqual(memberships?.map((row) => row['user_id']).sort(), users?.map((row) => row['id']).sort(), title)
         assert.equal(users?.length, wins, title)
       }
@@ -150,10 +150,10 @@ function membershipOf (userId: unknown, number: string | null = randomUUID()): N
   return [Membership, { user_id: userId, team: 'knights', member_number: number }]
 }
 
-function tokenOf (userId: unknown): NewRow {
+function newTokenOf (userId: unknown): NewRow {
   return [AccessToken, { token: randomUUID(), user_id: userId, created_at: new Date() }]
 }
 
-async function allRows (adapter: DatabaseAdapter): Promise<Row[][]> {
+async function findAllRows (adapter: DatabaseAdapter): Promise<Row[][]> {
   return await Promise.all([User, Membership, AccessToken].map((model) => adapter.findMany(model, {}, { limit: 99 })))
 }

@@ -102,7 +102,7 @@ export const models: readonly Model[] = [
 ]
 
 /** Creates a user with the given fields and defaults for the others. */
-export async function createUser (adapter: DatabaseAdapter, fields: Row = {}): Promise<Row> {
+export async function createUserRow (adapter: DatabaseAdapter, fields: Row = {}): Promise<Row> {
   return await adapter.create(User, {
     id: randomUUID(),
     email: `${randomUUID()}@camelot.bt`,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { DatabaseAdapter } from '../../contracts/database-adapter.js'
 import { withSlowReads } from '../slow-reads.js'
 import type { Declare } from './context.js'
-import { AccessToken, createToken, createUser, User } from './models.js'
+import { AccessToken, createToken, createUserRow, User } from './models.js'
 
 const PARALLEL = 20
 
@@ -25,7 +25,7 @@ export function declareRaceTests (declare: Declare): void {
 function declareSingleWinnerTests (declare: Declare, suffix: string, wrap: Wrap): void {
   declare(`RACE-01: only one of many parallel deletes of a row succeeds${suffix}`, async ({ adapter: plain }) => {
     const adapter = wrap(plain)
-    const user = await createUser(adapter)
+    const user = await createUserRow(adapter)
     await createToken(adapter, user, 'once')
     const wins = await inParallel(async () => {
       const row = await adapter.findOne(AccessToken, { token: 'once' })
@@ -36,7 +36,7 @@ function declareSingleWinnerTests (declare: Declare, suffix: string, wrap: Wrap)
 
   declare(`RACE-01: only one of many parallel compare-and-set updates succeeds${suffix}`, async ({ adapter: plain }) => {
     const adapter = wrap(plain)
-    const { id } = await createUser(adapter, { session_stamp: 'old' })
+    const { id } = await createUserRow(adapter, { session_stamp: 'old' })
     const wins = await inParallel(async (n) => {
       const row = await adapter.findOne(User, { id: id as string })
       return (
@@ -52,7 +52,7 @@ function declareSingleWinnerTests (declare: Declare, suffix: string, wrap: Wrap)
     const wins = await inParallel(async (n) => {
       if ((await adapter.findOne(User, { email: 'one@x.org' })) !== null) return false
       try {
-        await createUser(adapter, { email: n % 2 === 0 ? 'one@x.org' : 'ONE@x.org' })
+        await createUserRow(adapter, { email: n % 2 === 0 ? 'one@x.org' : 'ONE@x.org' })
         return true
       } catch (error) {
         assert.equal((error as { code?: string }).code, 'FST_USERS_UNIQUE_VIOLATION')
@@ -67,7 +67,7 @@ function declareSingleWinnerTests (declare: Declare, suffix: string, wrap: Wrap)
 function declareParallelUpdateTest (declare: Declare, suffix: string, wrap: Wrap): void {
   declare(`RACE-03: parallel increments and updates of other fields are all kept${suffix}`, async ({ adapter: plain }) => {
     const adapter = wrap(plain)
-    const { id } = await createUser(adapter, { credits: 0 })
+    const { id } = await createUserRow(adapter, { credits: 0 })
     await inParallel(async (n) => {
       await adapter.findOne(User, { id: id as string })
       const changes = n % 2 === 0 ? { credits: { increment: 3 } } : { is_active: false }
@@ -80,7 +80,7 @@ function declareParallelUpdateTest (declare: Declare, suffix: string, wrap: Wrap
 
 function declareOrphanTest (declare: Declare): void {
   declare('a token that is created while its user is deleted does not find the user', async ({ adapter }) => {
-    const user = await createUser(adapter)
+    const user = await createUserRow(adapter)
     await Promise.allSettled([
       createToken(adapter, user),
       adapter.delete(User, { id: user['id'] as string }),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import type { ConformanceOptions, Declare } from './context.js'
-import { AccessToken, createToken, createUser, Membership, models, User } from './models.js'
+import { AccessToken, createToken, createUserRow, Membership, models, User } from './models.js'
 
 /** Declares the tests of references between rows. */
 export function declareRelationTests (declare: Declare, { makeSibling }: ConformanceOptions): void {
@@ -12,8 +12,8 @@ export function declareRelationTests (declare: Declare, { makeSibling }: Conform
 
 function declareCascadeTests (declare: Declare): void {
   declare('SES-15: deleting a user deletes the tokens and memberships of this user only', async ({ adapter }) => {
-    const one = await createUser(adapter)
-    const two = await createUser(adapter)
+    const one = await createUserRow(adapter)
+    const two = await createUserRow(adapter)
     for (const user of [one, two]) {
       await createToken(adapter, user)
       await createToken(adapter, user)
@@ -37,7 +37,7 @@ function declareCascadeTests (declare: Declare): void {
   })
 
   declare('SES-15: the token of a deleted user finds no user', async ({ adapter }) => {
-    const user = await createUser(adapter)
+    const user = await createUserRow(adapter)
     await createToken(adapter, user, 'token')
     await adapter.delete(User, { id: user['id'] as string })
     assert.equal((await adapter.findWithUser?.(AccessToken, { token: 'token' })) ?? null, null)
@@ -55,8 +55,8 @@ function declareCascadeTests (declare: Declare): void {
 function declareFindWithUserTest (declare: Declare): void {
   declare('row 22: findWithUser returns a token together with its user', async ({ adapter }) => {
     if (adapter.findWithUser === undefined) return
-    const user = await createUser(adapter, { settings: { a: 1 }, seen_at: new Date(5) })
-    await createUser(adapter)
+    const user = await createUserRow(adapter, { settings: { a: 1 }, seen_at: new Date(5) })
+    await createUserRow(adapter)
     const row = await createToken(adapter, user, 'token', new Date(1_000_000))
     assert.deepEqual(await adapter.findWithUser(AccessToken, { token: 'token' }), { row, user })
     assert.deepEqual(
@@ -81,9 +81,9 @@ function declareTwoAdaptersTest (
     try {
       for (const model of models) other.define(model)
       await other.open()
-      const user = await createUser(adapter, { email: 'a@x.org' })
+      const user = await createUserRow(adapter, { email: 'a@x.org' })
       assert.deepEqual(await other.findOne(User, { email: 'A@x.org' }), user)
-      await assert.rejects(createUser(other, { email: 'A@X.org' }), { code: 'FST_USERS_UNIQUE_VIOLATION' })
+      await assert.rejects(createUserRow(other, { email: 'A@X.org' }), { code: 'FST_USERS_UNIQUE_VIOLATION' })
       assert.equal(await other.update(User, { id: user['id'] as string }, { credits: 5 }), 1)
       assert.equal((await adapter.findOne(User, { id: user['id'] as string }))?.['credits'], 5)
       await createToken(other, user, 'token')

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Declare } from './context.js'
-import { AccessToken, Counter, createToken, createUser, idKinds, models, User } from './models.js'
+import { AccessToken, Counter, createToken, createUserRow, idKinds, models, User } from './models.js'
 
 /** Declares the tests of rows with each id kind, of changes and of copies. */
 export function declareRowTests (declare: Declare): void {
@@ -53,7 +53,7 @@ export function declareRowTests (declare: Declare): void {
 
 function declareChangeTests (declare: Declare): void {
   declare('update and delete return the number of matching rows, even if no value changes', async ({ adapter }) => {
-    for (const credits of [1, 1, 2]) await createUser(adapter, { credits })
+    for (const credits of [1, 1, 2]) await createUserRow(adapter, { credits })
     assert.equal(await adapter.update(User, { credits: 1 }, { credits: 1 }), 2)
     assert.equal(await adapter.update(User, { credits: 1 }, {}), 2)
     assert.equal(await adapter.update(User, { credits: 9 }, {}), 0)
@@ -63,13 +63,13 @@ function declareChangeTests (declare: Declare): void {
   })
 
   declare('RACE-03: an update changes only the given fields', async ({ adapter }) => {
-    const user = await createUser(adapter, { credits: 1, nickname: 'Art' })
+    const user = await createUserRow(adapter, { credits: 1, nickname: 'Art' })
     await adapter.update(User, { id: user['id'] as string }, { credits: 2 })
     assert.deepEqual(await adapter.findOne(User, { id: user['id'] as string }), { ...user, credits: 2 })
   })
 
   declare('a new row has all fields, with null for values that were not given', async ({ adapter }) => {
-    const user = await createUser(adapter, { nickname: undefined })
+    const user = await createUserRow(adapter, { nickname: undefined })
     assert.deepEqual(Object.keys(user).sort(), Object.keys(User.fields).sort())
     for (const field of ['nickname', 'credits', 'settings', 'seen_at', 'session_stamp']) assert.equal(user[field], null)
     assert.deepEqual(await adapter.findOne(User, { id: user['id'] as string }), user)
@@ -80,7 +80,7 @@ function declareChangeTests (declare: Declare): void {
 function declareCopyTests (declare: Declare): void {
   declare('a change of a returned row does not change the stored row', async ({ adapter }) => {
     const given = { settings: { theme: { dark: true } }, seen_at: new Date(1e12) }
-    const created = await createUser(adapter, given)
+    const created = await createUserRow(adapter, given)
     const id = created['id'] as string
     const whole = structuredClone(created)
     const modify = (row: Record<string, unknown> | null | undefined): void => {
@@ -111,7 +111,7 @@ function declareCopyTests (declare: Declare): void {
 
   declare('unknown fields and models are refused', async ({ adapter }) => {
     const refused = { code: 'FST_USERS_INVALID_OPTION' }
-    await assert.rejects(createUser(adapter, { is_admin: true }), refused)
+    await assert.rejects(createUserRow(adapter, { is_admin: true }), refused)
     await assert.rejects(async () => await adapter.findOne(User, { constructor: 'x' }), refused)
     await assert.rejects(async () => await adapter.update(User, {}, { is_admin: true }), refused)
     await assert.rejects(async () => await adapter.findMany(User, {}, { limit: 1, order: 'is_admin' }), refused)
@@ -119,7 +119,7 @@ function declareCopyTests (declare: Declare): void {
   })
 
   declare('an adapter can define the same models and open again', async ({ adapter }) => {
-    const user = await createUser(adapter)
+    const user = await createUserRow(adapter)
     for (const model of models) adapter.define({ ...model })
     await adapter.open()
     assert.deepEqual(await adapter.findOne(User, { id: user['id'] as string }), user)

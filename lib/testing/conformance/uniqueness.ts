@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import type { Declare } from './context.js'
-import { createUser, Membership, User } from './models.js'
+import { createUserRow, Membership, User } from './models.js'
 
 /** Declares the tests of unique groups and of fields that ignore case. */
 export function declareUniquenessTests (declare: Declare): void {
   declare(
     'RACE-02: create and update refuse a duplicate value, and the error contains the names of the fields',
     async ({ adapter }) => {
-      const one = await createUser(adapter, { email: 'one@x.org' })
-      const two = await createUser(adapter, { email: 'two@x.org' })
-      await assert.rejects(createUser(adapter, { email: 'one@x.org' }), violates('email'))
-      await assert.rejects(createUser(adapter, { id: one['id'] }), violates('id'))
+      const one = await createUserRow(adapter, { email: 'one@x.org' })
+      const two = await createUserRow(adapter, { email: 'two@x.org' })
+      await assert.rejects(createUserRow(adapter, { email: 'one@x.org' }), violates('email'))
+      await assert.rejects(createUserRow(adapter, { id: one['id'] }), violates('id'))
       await assert.rejects(
         async () => await adapter.update(User, { id: two['id'] as string }, { email: 'one@x.org', credits: 9 }),
         violates('email')
@@ -25,7 +25,7 @@ export function declareUniquenessTests (declare: Declare): void {
   )
 
   declare('a group of fields is unique as a whole, and rows with a null are never duplicates', async ({ adapter }) => {
-    const { id: user_id } = await createUser(adapter)
+    const { id: user_id } = await createUserRow(adapter)
     const create = async (team: string, member_number: string | null): Promise<unknown> =>
       await adapter.create(Membership, { id: randomUUID(), user_id, team, member_number })
     await create('knights', '1')
@@ -47,14 +47,14 @@ export function declareUniquenessTests (declare: Declare): void {
 
 function declareCaseTests (declare: Declare): void {
   declare('row 3: e-mails that differ only in the case of ASCII letters are duplicates', async ({ adapter }) => {
-    const user = await createUser(adapter, { email: 'King.Arthur@camelot.bt' })
+    const user = await createUserRow(adapter, { email: 'King.Arthur@camelot.bt' })
     for (const email of ['king.arthur@camelot.bt', 'KING.ARTHUR@CAMELOT.BT', 'King.Arthur@camelot.bt']) {
-      await assert.rejects(createUser(adapter, { email }), violates('email'))
+      await assert.rejects(createUserRow(adapter, { email }), violates('email'))
       assert.deepEqual(await adapter.findOne(User, { email }), user)
       assert.deepEqual(await adapter.findMany(User, { email }, { limit: 9 }), [user])
       assert.deepEqual(await adapter.findMany(User, { email: { in: [email, 'x'] } }, { limit: 9 }), [user])
     }
-    const other = await createUser(adapter)
+    const other = await createUserRow(adapter)
     await assert.rejects(
       async () => await adapter.update(User, { id: other['id'] as string }, { email: 'KING.arthur@camelot.bt' }),
       violates('email')
@@ -90,7 +90,7 @@ function declareUnicodeTest (declare: Declare): void {
     const owners = new Map<string, unknown>()
     for (const email of emails) {
       try {
-        owners.set(email, (await createUser(adapter, { email }))['id'])
+        owners.set(email, (await createUserRow(adapter, { email }))['id'])
       } catch (error) {
         violates('email')(error)
       }
@@ -105,7 +105,7 @@ function declareUnicodeTest (declare: Declare): void {
 
 function declareExactFirstTest (declare: Declare): void {
   declare('row 12: findOne prefers the row whose text has the same case', async ({ adapter }) => {
-    for (const nickname of ['LANCE', 'Lance', 'lance', 'lancelot']) await createUser(adapter, { nickname })
+    for (const nickname of ['LANCE', 'Lance', 'lance', 'lancelot']) await createUserRow(adapter, { nickname })
     for (const nickname of ['LANCE', 'Lance', 'lance']) {
       assert.equal((await adapter.findOne(User, { nickname }))?.['nickname'], nickname)
       assert.equal((await adapter.findMany(User, { nickname }, { limit: 9 })).length, 3)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { ConformanceOptions, Declare } from './context.js'
-import { createUser, User } from './models.js'
+import { createUserRow, User } from './models.js'
 
 const texts = [
   '',
@@ -45,7 +45,7 @@ export function declareValueTests (declare: Declare, { storesNul = true }: Confo
 function declareTextTests (declare: Declare, storesNul: boolean): void {
   declare('INP-07: text with any characters is stored, found and compared unchanged', async ({ adapter }) => {
     const all = storesNul ? [...texts, 'a\0b', 'a\0', '\0'] : texts
-    for (const order of all) await createUser(adapter, { order })
+    for (const order of all) await createUserRow(adapter, { order })
     for (const order of all) {
       assert.deepEqual(
         (await adapter.findMany(User, { order }, { limit: 99 })).map((row) => row['order']),
@@ -58,13 +58,13 @@ function declareTextTests (declare: Declare, storesNul: boolean): void {
 
   declare('long text is stored without truncation', async ({ adapter }) => {
     const order = '\u{1F9D9}'.repeat(50_000)
-    const { id } = await createUser(adapter, { order })
+    const { id } = await createUserRow(adapter, { order })
     assert.equal((await adapter.findOne(User, { id: id as string }))?.['order'], order)
   })
 
   declare('text that is not well-formed Unicode is refused in writes and matches no row', async ({ adapter }) => {
-    const user = await createUser(adapter, { order: '\uFFFD' })
-    await assert.rejects(createUser(adapter, { order: 'a\uD800' }), { code: 'FST_USERS_INVALID_OPTION' })
+    const user = await createUserRow(adapter, { order: '\uFFFD' })
+    await assert.rejects(createUserRow(adapter, { order: 'a\uD800' }), { code: 'FST_USERS_INVALID_OPTION' })
     await assert.rejects(async () => await adapter.update(User, { id: user['id'] as string }, { order: '\uDC00' }), {
       code: 'FST_USERS_INVALID_OPTION'
     })
@@ -81,7 +81,7 @@ function declareNumberTests (declare: Declare): void {
       [false, 2_147_483_647, -1.5e10],
       [true, -2_147_483_648, 3]
     ] as const) {
-      const { id } = await createUser(adapter, { is_active, credits, ratio })
+      const { id } = await createUserRow(adapter, { is_active, credits, ratio })
       const {
         is_active: active,
         credits: whole,
@@ -93,7 +93,7 @@ function declareNumberTests (declare: Declare): void {
   })
 
   declare('an increment adds to a number and leaves null as it is', async ({ adapter }) => {
-    const { id } = await createUser(adapter, { credits: 2_147_483_646, ratio: 0.5 })
+    const { id } = await createUserRow(adapter, { credits: 2_147_483_646, ratio: 0.5 })
     const where = { id: id as string }
     assert.equal(await adapter.update(User, where, { credits: { increment: 1 }, ratio: { increment: -0.25 } }), 1)
     assert.deepEqual(
@@ -125,7 +125,7 @@ function declareJsonTest (declare: Declare): void {
       [{ $gt: '' }]
     ]
     for (const settings of values) {
-      const { id } = await createUser(adapter, { settings })
+      const { id } = await createUserRow(adapter, { settings })
       assert.deepEqual((await adapter.findOne(User, { id: id as string }))?.['settings'], settings)
       await adapter.update(User, { id: id as string }, { settings: { changed: settings } })
       assert.deepEqual((await adapter.findOne(User, { id: id as string }))?.['settings'], { changed: settings })
@@ -135,7 +135,7 @@ function declareJsonTest (declare: Declare): void {
 
 function declareWrongTypeTest (declare: Declare): void {
   declare('values of another type are refused in rows, changes and conditions', async ({ adapter }) => {
-    const user = await createUser(adapter)
+    const user = await createUserRow(adapter)
     const wrong = {
       email: 1,
       is_active: 1,
@@ -146,7 +146,7 @@ function declareWrongTypeTest (declare: Declare): void {
       nickname: ['a']
     }
     for (const [field, value] of Object.entries(wrong)) {
-      await assert.rejects(createUser(adapter, { [field]: value }), { code: 'FST_USERS_INVALID_OPTION' }, field)
+      await assert.rejects(createUserRow(adapter, { [field]: value }), { code: 'FST_USERS_INVALID_OPTION' }, field)
       await assert.rejects(
         async () => await adapter.update(User, { id: user['id'] as string }, { [field]: value }),
         { code: 'FST_USERS_INVALID_OPTION' },
@@ -158,8 +158,8 @@ function declareWrongTypeTest (declare: Declare): void {
         field
       )
     }
-    await assert.rejects(createUser(adapter, { seen_at: new Date(NaN) }), { code: 'FST_USERS_INVALID_OPTION' })
-    await assert.rejects(createUser(adapter, { hashed_password: null }), { code: 'FST_USERS_INVALID_OPTION' })
+    await assert.rejects(createUserRow(adapter, { seen_at: new Date(NaN) }), { code: 'FST_USERS_INVALID_OPTION' })
+    await assert.rejects(createUserRow(adapter, { hashed_password: null }), { code: 'FST_USERS_INVALID_OPTION' })
     await assert.rejects(async () => await adapter.update(User, {}, { hashed_password: null }), {
       code: 'FST_USERS_INVALID_OPTION'
     })

@@ -15,12 +15,12 @@ export interface CookiePlace {
 export function formerPlaces (current: CookiePlace, formerly: readonly CookiePlace[]): CookiePlace[] {
   const { domain, path } = current
   const likely = [{}, { path }, { domain }, { domain, path }].map(withoutUndefinedPlace)
-  const places = new Map([...likely, ...formerly].map((place) => [keyOf(place), place]))
-  places.delete(keyOf(current))
+  const places = new Map([...likely, ...formerly].map((place) => [cookiePlaceKeyOf(place), place]))
+  places.delete(cookiePlaceKeyOf(current))
   return [...places.values()]
 }
 
-function keyOf ({ domain = '', path = '/', partitioned = false }: CookiePlace): string {
+function cookiePlaceKeyOf ({ domain = '', path = '/', partitioned = false }: CookiePlace): string {
   // browsers ignore a leading dot (RFC 6265, section 5.2.3)
   return `${domain.toLowerCase().replace(/^\./, '')};${path};${partitioned}`
 }

@@ -48,7 +48,7 @@ function createCookieTransport (
   serialize: FastifyInstance['serializeCookie']
 ): Transport {
   const { secure = true, httpOnly = true, sameSite = 'lax', maxAge } = options
-  const place = placeOf(options)
+  const place = cookiePlaceOf(options)
   const attributes = { secure, httpOnly, sameSite, encode: String, ...place }
   const warnOfDuplicates = createDuplicateWarning(name, duplicates)
   const expired = formerPlaces(place, options.formerly ?? []).map((former) =>
@@ -79,7 +79,7 @@ function createCookieTransport (
       if (token === null) warnOfDuplicates(request, readCookies(request.headers.cookie, name).length)
       return token !== null && token.length <= TOKEN_MAX_LENGTH ? token : null
     },
-    extractTokens: (request) => readTokens(request, name, duplicates),
+    extractTokens: (request) => readCookieTokens(request, name, duplicates),
     requestHeaders: (token) => ({ cookie: `${name}=${token}` }),
     sendLogin (reply, issued) {
       setCookie(reply, issued)
@@ -94,12 +94,12 @@ function createCookieTransport (
   }
 }
 
-function placeOf ({ path = '/', domain, partitioned = false }: CookieTransportOptions): CookiePlace {
+function cookiePlaceOf ({ path = '/', domain, partitioned = false }: CookieTransportOptions): CookiePlace {
   return { path, partitioned, ...(domain === undefined ? {} : { domain }) }
 }
 
 /** Returns the tokens of all cookies with the name, or none if there are too many. */
-function readTokens (request: FastifyRequest, name: string, duplicates: Duplicates): readonly string[] {
+function readCookieTokens (request: FastifyRequest, name: string, duplicates: Duplicates): readonly string[] {
   const values = readCookies(request.headers.cookie, name)
   const accepted = duplicates === 'last' ? values.slice(-1) : values
   const tokens = new Set(accepted.filter((value) => isToken(value) && value.length <= TOKEN_MAX_LENGTH))

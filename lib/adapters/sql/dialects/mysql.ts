@@ -1,10 +1,11 @@
 import type { Field } from '../../../contracts/models.js'
 import { isUuid } from '../../../shared/text.js'
 import { checksOf } from './checks.js'
+import { storageOf, type IdStorage } from './column-types.js'
+import { decodeJson, decodeNumber, wholeNumber } from './column-values.js'
 import type { Codec, Dialect, UniqueViolation } from './dialect.js'
 import { unionOf } from './samples.js'
 import { decodeTimeText, encodeTimeText } from './time-text.js'
-import { wholeNumber } from './whole-number.js'
 
 const OBJECT_ID = /^[0-9a-f]{24}$/
 const INT_MAXIMUM = 2_147_483_647
@@ -44,7 +45,7 @@ const codecs: Record<Exclude<Field['type'], 'id' | 'time'>, Codec> = {
   json: { encode: (value) => JSON.stringify(value), decode: decodeJson }
 }
 
-const idCodecs: Record<'uuid' | 'objectid' | 'integer' | 'text', Codec> = {
+const idCodecs: Record<IdStorage, Codec> = {
   uuid: { ...text, holds: isUuid },
   objectid: { ...text, holds: (value) => OBJECT_ID.test(String(value)) },
   integer,
@@ -88,11 +89,11 @@ WHERE c.TABLE_SCHEMA = database()`,
   comparand,
   // reads the UTF-8 bytes in the character set `hebrew`, in which only ASCII letters have two cases, so that `lower`
   // does not change the bytes of other letters
-  lower: (expression) => `cast(lower(convert(${binary(expression)} USING hebrew)) AS BINARY)`,
-  binary,
-  ordered: binary,
-  columnType,
-  matchesColumn,
+  lower: (expression) => `cast(lower(convert(${castToBinary(expression)} USING hebrew)) AS BINARY)`,
+  binary: castToBinary,
+  ordered: castToBinary,
+  columnType: mysqlColumnType,
+  matchesColumn: matchesMysqlColumn,
   referencesSql: (table) => `SELECT max(COLUMN_NAME) AS COLUMN_NAME,
 max(CASE WHEN REFERENCED_TABLE_SCHEMA = TABLE_SCHEMA THEN REFERENCED_TABLE_NAME ELSE concat(REFERENCED_TABLE_SCHEMA, '.', REFERENCED_TABLE_NAME) END) AS TARGET
 FROM information_schema.KEY_COLUMN_USAGE WHERE TABLE_SCHEMA = database() AND BINARY TABLE_NAME = ${mysqlDialect.literal(table)}
@@ -110,9 +111,9 @@ AND REFERENCED_TABLE_NAME IS NOT NULL GROUP BY CONSTRAINT_NAME HAVING count(*) =
   indexesInTable: true,
   tableOptions: ' ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',
   foldName: (name) => name,
-  uniqueViolation,
-  isInvalidValue: (error) => INVALID_VALUES.has(numberOf(error)),
-  isConstraint: (error) => CONSTRAINTS.has(numberOf(error))
+  uniqueViolation: mysqlUniqueViolation,
+  isInvalidValue: (error) => INVALID_VALUES.has(errorNumberOf(error)),
+  isConstraint: (error) => CONSTRAINTS.has(errorNumberOf(error))
 }
 
 const NUMBERS = /^(?:tinyint|smallint|mediumint|int|bigint|decimal|float|double)$/
@@ -128,7 +129,7 @@ const INCOMPATIBLE: Record<Exclude<Field['type'], 'id'>, RegExp> = {
   json: /^(?:tinyint|smallint|mediumint|int|bigint|decimal|float|double|bit|year|date|time|datetime|timestamp|uuid)$/
 }
 
-function matchesColumn (field: Field, kind: string, width: number | null): boolean {
+function matchesMysqlColumn (field: Field, kind: string, width: number | null): boolean {
   if (field.type !== 'id') return !INCOMPATIBLE[field.type].test(kind)
   const storage = storageOf(field)
   if (storage === 'integer') return NUMBERS.test(kind)
@@ -139,7 +140,7 @@ function matchesColumn (field: Field, kind: string, width: number | null): boole
 
 const types = { boolean: 'BOOL', integer: 'BIGINT', number: 'DOUBLE', time: 'DATETIME(6)', json: 'JSON' }
 
-function columnType (field: Field): string {
+function mysqlColumnType (field: Field): string {
   if (field.type === 'text') return field.maxLength === undefined ? 'LONGTEXT' : `VARCHAR(${field.maxLength})`
   if (field.type !== 'id') return types[field.type]
   switch (storageOf(field)) {
@@ -154,12 +155,8 @@ function columnType (field: Field): string {
   }
 }
 
-function storageOf ({ id }: Field): keyof typeof idCodecs {
-  return id?.storage ?? 'uuid'
-}
-
 /** Returns the UTF-8 bytes of an expression with any character set. */
-function binary (expression: string): string {
+function castToBinary (expression: string): string {
   return `cast(convert(${expression} USING utf8mb4) AS BINARY)`
 }
 
@@ -184,31 +181,17 @@ function timeCodec (type = types.time): Codec {
   return { encode: (value) => encodeTimeText(value).slice(0, end), decode: decodeTimeText }
 }
 
-/** Returns a number. Drivers can be configured to return large numbers and decimals as text. */
-function decodeNumber (raw: unknown): number | undefined {
-  const value = typeof raw === 'number' || typeof raw === 'string' ? Number(raw) : NaN
-  return Number.isFinite(value) ? value : undefined
-}
-
 function decodeBoolean (raw: unknown): boolean | undefined {
   const value = decodeNumber(raw)
   return value === undefined ? undefined : value !== 0
 }
 
-function decodeJson (raw: unknown): unknown {
-  try {
-    return JSON.parse(String(raw))
-  } catch {
-    return undefined // a text column may contain other text
-  }
-}
-
 /** Returns the number of a server error; undefined for errors of the driver or the network. */
-function numberOf (error: unknown): unknown {
+export function errorNumberOf (error: unknown): unknown {
   return (error as { errno?: unknown }).errno // the driver rejects only with objects of type Error
 }
 
-function uniqueViolation (error: unknown): UniqueViolation | null {
-  if (numberOf(error) !== DUPLICATE) return null
+function mysqlUniqueViolation (error: unknown): UniqueViolation | null {
+  if (errorNumberOf(error) !== DUPLICATE) return null
   return { index: INDEX.exec((error as Error).message)?.[1] ?? '' }
 }

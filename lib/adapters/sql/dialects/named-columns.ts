@@ -16,11 +16,13 @@ export function withNames (dialect: Dialect, form: ReadForm = (expression) => ex
 }
 
 /** Reads values as text in PostgreSQL. */
-export const asPostgresText: ReadForm = (expression, field) => (isText(field) ? expression : `(${expression})::text`)
+export const asPostgresText: ReadForm = (expression, field) =>
+  isTextField(field) ? expression : `(${expression})::text`
 
 /** Reads values as text in MySQL. */
-export const asMysqlText: ReadForm = (expression, field) => (isText(field) ? expression : `cast(${expression} AS CHAR)`)
+export const asMysqlText: ReadForm = (expression, field) =>
+  isTextField(field) ? expression : `cast(${expression} AS CHAR)`
 
-function isText ({ type, id }: Field): boolean {
+function isTextField ({ type, id }: Field): boolean {
   return type === 'text' || (type === 'id' && id?.storage !== 'integer')
 }

@@ -1,8 +1,9 @@
 import type { Field } from '../../../contracts/models.js'
 import { FST_USERS_INVALID_OPTION } from '../../../errors.js'
 import { isUuid } from '../../../shared/text.js'
+import { storageOf, varchar, type IdStorage } from './column-types.js'
+import { decodeJson, decodeNumber, wholeNumber } from './column-values.js'
 import type { Codec, Dialect, UniqueViolation } from './dialect.js'
-import { wholeNumber } from './whole-number.js'
 
 const OBJECT_ID = /^[0-9a-f]{24}$/
 const INT_MAXIMUM = 2_147_483_647
@@ -39,7 +40,7 @@ const codecs: Record<Exclude<Field['type'], 'id'>, Codec> = {
   json: { encode: (value) => JSON.stringify(value), decode: decodeJson }
 }
 
-const idCodecs: Record<'uuid' | 'objectid' | 'integer' | 'text', Codec> = {
+const idCodecs: Record<IdStorage, Codec> = {
   // ids are accepted only in the form in which the database returns them, so that equal ids have equal text
   uuid: { ...text, holds: isUuid },
   objectid: { ...text, holds: (value) => OBJECT_ID.test(String(value)) },
@@ -144,19 +145,19 @@ const BASE: Omit<Dialect, 'catalog' | 'referencesSql' | 'checksSql'> = {
   // with this cast, a number beyond INTEGER causes no error, and an index on an INTEGER column is still used
   comparand: (placeholder, field) => (isWhole(field) ? `${placeholder}::bigint` : placeholder),
   lower: (expression) => `lower(${expression}::text COLLATE "C")`,
-  binary,
-  ordered: binary,
-  columnType,
-  matchesColumn,
+  binary: collateBinary,
+  ordered: collateBinary,
+  columnType: postgresColumnType,
+  matchesColumn: matchesPostgresColumn,
   readChecks: (rows) => rows.map(([expression]) => String(expression)),
   sample: (_codec, value) => value,
   samplesSql: (table, samples) =>
     `(SELECT (pg_catalog.jsonb_populate_record(NULL::${table}, sample)).* FROM (VALUES ${samples.map((sample) => `(${literal(JSON.stringify(sample))}::jsonb)`).join(', ')}) AS samples (sample)) AS candidates`,
   foldName: (name) => name,
-  uniqueViolation,
-  isInvalidValue: (error) => INVALID_VALUES.has(codeOf(error)),
-  isConstraint: (error) => CONSTRAINT.test(codeOf(error)),
-  isUnknownLetter: (error) => codeOf(error) === '22P05'
+  uniqueViolation: postgresUniqueViolation,
+  isInvalidValue: (error) => INVALID_VALUES.has(sqlStateOf(error)),
+  isConstraint: (error) => CONSTRAINT.test(sqlStateOf(error)),
+  isUnknownLetter: (error) => sqlStateOf(error) === '22P05'
 }
 
 function quote (name: string): string {
@@ -182,7 +183,7 @@ const INCOMPATIBLE: Record<Exclude<Field['type'], 'id'>, RegExp> = {
   json: /^(?:[NBD]:|U:uuid$)/
 }
 
-function matchesColumn (field: Field, kind: string, width: number | null): boolean {
+function matchesPostgresColumn (field: Field, kind: string, width: number | null): boolean {
   if (field.type !== 'id') return !INCOMPATIBLE[field.type].test(kind)
   const storage = storageOf(field)
   if (storage === 'integer') return kind.startsWith('N:')
@@ -199,7 +200,7 @@ const types = {
   json: 'JSON'
 }
 
-function columnType (field: Field): string {
+function postgresColumnType (field: Field): string {
   if (field.type === 'text') return varchar(field.maxLength)
   if (field.type !== 'id') return types[field.type]
   switch (storageOf(field)) {
@@ -214,25 +215,12 @@ function columnType (field: Field): string {
   }
 }
 
-function storageOf ({ id }: Field): keyof typeof idCodecs {
-  return id?.storage ?? 'uuid'
-}
-
-function varchar (length: number | undefined): string {
-  return length === undefined ? 'TEXT' : `VARCHAR(${length})`
-}
-
 function isWhole (field: Field): boolean {
   return field.type === 'integer' || (field.type === 'id' && storageOf(field) === 'integer')
 }
 
-function binary (expression: string): string {
+function collateBinary (expression: string): string {
   return `${expression}::text COLLATE "C"`
-}
-
-function decodeNumber (raw: unknown): number | undefined {
-  const value = Number(raw)
-  return Number.isFinite(value) ? value : undefined
 }
 
 /** Returns the time of a number of milliseconds, as `read` selects it, or of an encoded time. */
@@ -241,20 +229,13 @@ function decodeTime (raw: unknown): Date | undefined {
   return Number.isNaN(time.getTime()) ? undefined : time
 }
 
-function decodeJson (raw: unknown): unknown {
-  try {
-    return JSON.parse(String(raw))
-  } catch {
-    return undefined // a text column may contain other text
-  }
+/** Returns the SQLSTATE of the server's error, or the code of the client's error. */
+export function sqlStateOf (error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 }
 
-function codeOf (error: unknown): string {
-  return String((error as { code?: unknown }).code) // the driver rejects only with objects of type Error
-}
-
-function uniqueViolation (error: unknown): UniqueViolation | null {
-  if (codeOf(error) !== '23505') return null
+function postgresUniqueViolation (error: unknown): UniqueViolation | null {
+  if (sqlStateOf(error) !== '23505') return null
   // the driver copies these fields from the server's message
   const { constraint, detail } = error as { constraint?: string; detail?: string }
   // the server sends no detail to a role without permission to read the table

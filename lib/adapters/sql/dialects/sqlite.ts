@@ -1,9 +1,10 @@
 import type { Field } from '../../../contracts/models.js'
 import { checksOf } from './checks.js'
+import { storageOf, varchar } from './column-types.js'
+import { decodeJson, wholeNumber } from './column-values.js'
 import type { Codec, Dialect, UniqueViolation } from './dialect.js'
 import { unionOf } from './samples.js'
 import { decodeTimeText, encodeTimeText } from './time-text.js'
-import { wholeNumber } from './whole-number.js'
 
 const VIOLATION = 'UNIQUE constraint failed: '
 
@@ -19,7 +20,7 @@ const codecs: Record<Field['type'], Codec> = {
   boolean: { encode: (value) => (value === true ? 1 : 0), decode: (raw) => raw !== 0 },
   time: { encode: (value) => `${encodeTimeText(value)}000`, decode: decodeTimeText },
   // a column of type JSON has numeric affinity: SQLite returns a JSON number as a number, not as text
-  json: { encode: (value) => JSON.stringify(value), decode: decodeJson }
+  json: { encode: (value) => JSON.stringify(value), decode: (raw) => (typeof raw === 'string' ? decodeJson(raw) : raw) }
 }
 
 /**
@@ -28,7 +29,7 @@ const codecs: Record<Field['type'], Codec> = {
  */
 export const sqliteDialect: Dialect = {
   name: 'sqlite',
-  codec: codecOf,
+  codec: sqliteCodecOf,
   catalog: `SELECT m.name AS table_name, c.name AS column_name, m.sql LIKE '%collate%' AS collated,
 CASE WHEN c.type LIKE '%char%(%' THEN CAST(substr(c.type, instr(c.type, '(') + 1) AS INTEGER) END AS width, NULL AS type, NULL AS unique_index,
 CASE WHEN m.type <> 'table' THEN NULL WHEN c.dflt_value IS NOT NULL OR c.hidden > 1
@@ -52,8 +53,8 @@ FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type IN ('table',
   lower: (expression) => `lower(${expression})`,
   binary: (expression) => `${expression} COLLATE BINARY`,
   ordered: (expression) => expression,
-  columnType,
-  matchesColumn,
+  columnType: sqliteColumnType,
+  matchesColumn: matchesSqliteColumn,
   referencesSql: (table) =>
     `SELECT max("from") AS column_name, max("table") AS target FROM pragma_foreign_key_list(${sqliteDialect.literal(table)}) GROUP BY id HAVING count(*) = 1`,
   checksSql: (table) =>
@@ -62,7 +63,7 @@ FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type IN ('table',
   sample: (codec, value) => codec.encode(value),
   samplesSql: (_table, samples) => unionOf(sqliteDialect, samples),
   foldName: (name) => name.toLowerCase(),
-  uniqueViolation,
+  uniqueViolation: sqliteUniqueViolation,
   isInvalidValue: () => false,
   isConstraint
 }
@@ -73,7 +74,7 @@ FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type IN ('table',
 export const sqliteWithoutNul: Dialect = {
   ...sqliteDialect,
   codec (field) {
-    const codec = codecOf(field)
+    const codec = sqliteCodecOf(field)
     return codec === text ? { ...text, holds: (value) => !String(value).includes('\0') } : codec
   }
 }
@@ -89,7 +90,7 @@ const TEXTUAL = /CHAR|CLOB|TEXT|UUID|BLOB/i
  * Returns false if a column of this type changes or refuses the ids, because of its affinity. SQLite stores all other
  * values in columns of any type.
  */
-function matchesColumn ({ type, id }: Field, kind: string): boolean {
+function matchesSqliteColumn ({ type, id }: Field, kind: string): boolean {
   if (type !== 'id') return true
   return id?.storage === 'integer' ? NUMERIC.test(kind) || !TEXTUAL.test(kind) : !NUMERIC.test(kind)
 }
@@ -97,28 +98,15 @@ function matchesColumn ({ type, id }: Field, kind: string): boolean {
 const types = { boolean: 'BOOLEAN', integer: 'INTEGER', number: 'FLOAT', time: 'TIMESTAMP', json: 'JSON' }
 const idTypes = { uuid: 'CHAR(36)', objectid: 'CHAR(24)', integer: 'INTEGER' }
 
-function codecOf ({ type, id }: Field): Codec {
+function sqliteCodecOf ({ type, id }: Field): Codec {
   return type === 'id' && id?.storage === 'integer' ? integer : codecs[type]
 }
 
-function columnType (field: Field): string {
+function sqliteColumnType (field: Field): string {
   if (field.type === 'text') return varchar(field.maxLength)
   if (field.type !== 'id') return types[field.type]
-  const storage = field.id?.storage ?? 'uuid'
+  const storage = storageOf(field)
   return storage === 'text' ? varchar(field.id?.maxLength) : idTypes[storage]
-}
-
-function varchar (length: number | undefined): string {
-  return length === undefined ? 'TEXT' : `VARCHAR(${length})`
-}
-
-function decodeJson (raw: unknown): unknown {
-  if (typeof raw !== 'string') return raw
-  try {
-    return JSON.parse(raw)
-  } catch {
-    return undefined
-  }
 }
 
 /** SQLITE_CONSTRAINT and SQLITE_MISMATCH. They are the low byte of `errcode` in `node:sqlite`. */
@@ -129,7 +117,7 @@ function isConstraint (error: unknown): boolean {
   return /^SQLITE_(?:CONSTRAINT|MISMATCH)/.test(String(code)) || CONSTRAINT_NUMBERS.has(Number(errcode) & 0xff)
 }
 
-function uniqueViolation (error: unknown): UniqueViolation | null {
+function sqliteUniqueViolation (error: unknown): UniqueViolation | null {
   const clash = error instanceof Error ? error.message.split(VIOLATION)[1] : undefined
   if (clash === undefined) return null
   if (clash.startsWith("index '")) return { index: clash.slice(7, -1) }

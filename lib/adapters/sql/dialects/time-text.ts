@@ -14,7 +14,7 @@ export function encodeTimeText (value: unknown): string {
  */
 export function decodeTimeText (raw: unknown): Date | undefined {
   if (typeof raw !== 'string') return undefined
-  return (USUAL.test(raw) ? readUsual(raw) : undefined) ?? parse(raw)
+  return (USUAL.test(raw) ? readUsual(raw) : undefined) ?? parseTimeText(raw)
 }
 
 /** Returns the time of a text in the usual form; undefined if `Date.UTC` would read a number of it differently. */
@@ -35,7 +35,7 @@ function twoDigits (text: string, position: number): number {
   return (text.charCodeAt(position) - 48) * 10 + text.charCodeAt(position + 1) - 48
 }
 
-function parse (text: string): Date | undefined {
+function parseTimeText (text: string): Date | undefined {
   const parts = TIME.exec(text)
   if (parts === null) return undefined
   const time = new Date(`${parts[1]}T${parts[2]}${parts[3] ?? ''}${parts[4] ?? 'Z'}`)

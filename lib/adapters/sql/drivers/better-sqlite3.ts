@@ -5,10 +5,13 @@ import { isBusy, useSqlite, retryWhileBusy } from './sqlite.js'
 import type { OwnSqliteDatabase } from './sqlite-database.js'
 
 type Client = new (path: string, options: { timeout: number }) => OwnSqliteDatabase
-const loadPackage = async (): Promise<Client> => (await import('better-sqlite3')).default
+const loadBetterSqlite = async (): Promise<Client> => (await import('better-sqlite3')).default
 
 /** Opens a database file with better-sqlite3. Throws `FST_USERS_INVALID_OPTION` when the package is not installed. */
-export async function openBetterSqlite3 (path: string, load: () => Promise<Client> = loadPackage): Promise<SqlDriver> {
+export async function openBetterSqlite3 (
+  path: string,
+  load: () => Promise<Client> = loadBetterSqlite
+): Promise<SqlDriver> {
   const Opened = await load().catch((cause: unknown) => {
     throw FST_USERS_INVALID_OPTION(
       ['adapter', 'sqlite(path) needs the package better-sqlite3; run `npm install better-sqlite3`'],

@@ -1,3 +1,5 @@
+import { errorNumberOf } from '../dialects/mysql.js'
+
 /**
  * Errors after which neither the statement nor its transaction had an effect: it was the victim of a deadlock, or the
  * server no longer knew the prepared statement.
@@ -21,19 +23,15 @@ const NOT_NOW: ReadonlySet<unknown> = new Set([
 
 /** Returns true if the server refused the statement and the connection stays usable. */
 export function isUsable (error: unknown): boolean {
-  return error instanceof Error && 'sqlState' in error && !SPENT.has(numberOf(error))
+  return error instanceof Error && 'sqlState' in error && !SPENT.has(errorNumberOf(error))
 }
 
 /** Returns true if a statement failed without an effect and can be retried. */
 export function hadNoEffect (error: unknown): boolean {
-  return REFUSED.has(numberOf(error))
+  return REFUSED.has(errorNumberOf(error))
 }
 
 /** Returns true if a working server refused the statement. */
 export function isMysqlRefusal (error: unknown): boolean {
-  return error instanceof Error && 'sqlState' in error && !NOT_NOW.has(numberOf(error))
-}
-
-function numberOf (error: unknown): unknown {
-  return (error as { errno?: unknown }).errno // the driver rejects with Error objects only
+  return error instanceof Error && 'sqlState' in error && !NOT_NOW.has(errorNumberOf(error))
 }

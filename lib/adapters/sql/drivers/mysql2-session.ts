@@ -26,7 +26,7 @@ const settings: readonly SessionSetting[] = [
 ]
 
 /** Throws `FST_USERS_INVALID_OPTION` if the session settings of the pool would change stored or compared values. */
-export async function checkSession (driver: SqlDriver): Promise<void> {
+export async function checkMysqlSession (driver: SqlDriver): Promise<void> {
   await checkSettings(driver, 'mysql', settings)
 }
 

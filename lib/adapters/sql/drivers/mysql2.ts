@@ -32,7 +32,7 @@ export function useMysql2 (pool: MysqlPool, timeoutMs: number): SqlDriver {
   const kept = new Set<string>()
   const send = async (connection: MysqlConnection, text: string, values: readonly unknown[]): Promise<unknown> => {
     if (kept.size < MAX_PREPARED) kept.add(text)
-    const query = queryOf(connection, text, values)
+    const query = mysqlQueryOf(connection, text, values)
     const [result] = await connection.execute(query)
     if (!kept.has(text)) connection.unprepare(query)
     return result
@@ -60,7 +60,7 @@ export function useMysql2 (pool: MysqlPool, timeoutMs: number): SqlDriver {
       ),
     async change (catalog, plan) {
       await mapOpeningErrors(isMysqlRefusal, async () => {
-        if (plan((await run(catalog)) as Rows).length > 0) await changeUnderLock(pool, catalog, plan, timeoutMs)
+        if (plan((await run(catalog)) as Rows).length > 0) await changeMysqlTables(pool, catalog, plan, timeoutMs)
       })
     },
     inUtc: () => mapOpeningErrors(isMysqlRefusal, () => checkUtc(driver(inUtc))),
@@ -90,7 +90,7 @@ async function onAny<T> (
   const end = performance.now() + timeoutMs
   const attempt = (): Promise<T> => {
     const remainingMs = Math.max(1, Math.round(end - performance.now()))
-    return withPoolConnection(poolAccess(pool), remainingMs, work)
+    return withPoolConnection(mysqlPoolAccess(pool), remainingMs, work)
   }
   return await mapStatementErrors(isMysqlRefusal, () => retry(attempt, hadNoEffect))
 }
@@ -108,7 +108,7 @@ async function allOrNone<T> (connection: MysqlConnection, work: () => Promise<T>
   }
 }
 
-function poolAccess (pool: MysqlPool): PoolAccess<MysqlConnection> {
+function mysqlPoolAccess (pool: MysqlPool): PoolAccess<MysqlConnection> {
   return {
     acquire: () => pool.getConnection(),
     release (connection, broken) {
@@ -143,14 +143,14 @@ function acquireConnection (pool: MysqlPool, timeoutMs: number): Promise<MysqlCo
  * Reads the catalog again and runs the statements of the plan under the lock, on a connection that is closed
  * afterwards. MySQL commits each table separately.
  */
-function changeUnderLock (
+function changeMysqlTables (
   pool: MysqlPool,
   catalog: string,
   plan: Parameters<SqlDriver['change']>[1],
   timeoutMs: number
 ): Promise<void> {
   const pooled: PoolAccess<MysqlConnection> = {
-    ...poolAccess(pool),
+    ...mysqlPoolAccess(pool),
     release: (connection) => {
       connection.destroy()
     }
@@ -194,14 +194,14 @@ async function underLock<T> (run: RunInSession, work: (run: RunInSession) => Pro
 }
 
 function runOn (connection: MysqlConnection): RunInSession {
-  return async (text, values = []) => (await connection.execute(queryOf(connection, text, values)))[0]
+  return async (text, values = []) => (await connection.execute(mysqlQueryOf(connection, text, values)))[0]
 }
 
 /**
  * Returns a query that overrides the pool's options for the application's queries. Numbers are sent as text, because
  * MySQL 8 refuses a floating-point number for LIMIT, and mysql2 sends numbers as such.
  */
-function queryOf ({ connection }: MysqlConnection, sql: string, values: readonly unknown[]): MysqlQuery {
+function mysqlQueryOf ({ connection }: MysqlConnection, sql: string, values: readonly unknown[]): MysqlQuery {
   return {
     sql,
     values: values.map((value) => (typeof value === 'number' ? String(value) : value)),
@@ -210,11 +210,11 @@ function queryOf ({ connection }: MysqlConnection, sql: string, values: readonly
     namedPlaceholders: false,
     // a function of the pool is overridden by a function only; otherwise `true` is faster, because mysql2 creates an
     // object for each call of a function
-    typeCast: connection === undefined || typeof connection.config.typeCast === 'function' ? convert : true
+    typeCast: connection === undefined || typeof connection.config.typeCast === 'function' ? useDefaultCast : true
   }
 }
 
-function convert (_field: unknown, next: () => unknown): unknown {
+function useDefaultCast (_field: unknown, next: () => unknown): unknown {
   return next()
 }
 

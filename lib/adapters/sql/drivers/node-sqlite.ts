@@ -30,13 +30,13 @@ export function fromNodeSqlite (database: NodeSqliteDatabase): SqliteDatabase {
     get inTransaction () {
       return database.isTransaction
     },
-    prepare: (sql) => prepare(database, sql),
+    prepare: (sql) => prepareNodeSqlite(database, sql),
     exec: (sql) => database.exec(sql),
     pragma: (sql) => database.prepare(`PRAGMA ${sql}`).all()
   }
 }
 
-function prepare (database: NodeSqliteDatabase, sql: string): SqliteStatement {
+function prepareNodeSqlite (database: NodeSqliteDatabase, sql: string): SqliteStatement {
   const statement = database.prepare(sql)
   statement.setReturnArrays(true)
   statement.setReadBigInts(false)

@@ -1,3 +1,5 @@
+import { sqlStateOf } from '../dialects/postgres.js'
+
 /**
  * Errors of a prepared statement that a changed table or a connection pooler made unusable: feature not supported,
  * statement does not exist, duplicate statement.
@@ -26,9 +28,4 @@ export function isStale (error: unknown): boolean {
 export function isPgRefusal (error: unknown): boolean {
   const state = sqlStateOf(error)
   return error instanceof Error && 'severity' in error && !NOT_NOW.has(state) && !NOT_NOW_CLASSES.has(state.slice(0, 2))
-}
-
-/** Returns the SQLSTATE of the server's error, or the code of the client's error. */
-function sqlStateOf (error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 }

@@ -13,6 +13,6 @@ const settings: readonly SessionSetting[] = [
 ]
 
 /** Throws `FST_USERS_INVALID_OPTION` if the connections of the pool would return other values than those stored. */
-export async function checkSession (driver: SqlDriver): Promise<void> {
+export async function checkPgSession (driver: SqlDriver): Promise<void> {
   await checkSettings(driver, 'postgres', settings, [ID]) // pg returns binary results only for queries with parameters
 }

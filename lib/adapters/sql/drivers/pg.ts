@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { ignore } from '../../../shared/values.js'
 import { withPoolConnection, type PoolAccess } from './pool-connection.js'
 import type { SqlDriver, SqlStatement, SqlWritten } from './driver.js'
 import type { PgClient, PgPool, PgQuery, PgResult } from './pg-pool.js'
@@ -18,11 +19,6 @@ const types = { getTypeParser: () => (value: string) => value }
 type Run = (query: PgQuery) => Promise<PgResult>
 
 /**
- * Handles the error event of a connection: without a listener it ends the process. The running query rejects anyway.
- */
-const ignore = (): void => {}
-
-/**
  * Creates a driver for a pool of `pg`, which the application closes. A statement may take `timeoutMs` milliseconds,
  * including the wait for a connection.
  */
@@ -30,15 +26,15 @@ export function usePg (pool: PgPool, timeoutMs: number): SqlDriver {
   const names = new Map<string, string>()
   const addsListener = pool.listenerCount('error') === 0
   if (addsListener) pool.on('error', ignore)
-  const pooled = poolAccess(pool)
+  const pooled = pgPoolAccess(pool)
   const withClient: WithClient = (work) =>
     mapStatementErrors(isPgRefusal, () => withPoolConnection(pooled, timeoutMs, work))
   const run: Run = (query) => withClient((client) => client.query(query))
   return {
     prepare (text) {
-      const name = names.get(text) ?? (names.size < MAX_NAMED ? nameOf(text) : undefined)
+      const name = names.get(text) ?? (names.size < MAX_NAMED ? statementNameOf(text) : undefined)
       if (name !== undefined) names.set(text, name)
-      const statement = prepare(run, text, name)
+      const statement = preparePg(run, text, name)
       return { ...statement, get: pipelineReads(withClient, { text, name }, statement.get) }
     },
     transaction: (writes) =>
@@ -55,7 +51,7 @@ export function usePg (pool: PgPool, timeoutMs: number): SqlDriver {
       await mapOpeningErrors(isPgRefusal, async () => {
         const { rows } = await run(plainQuery(catalog))
         if (plan(rows).length === 0) return
-        await withPoolConnection(pooled, timeoutMs, (client) => changeUnderLock(client, catalog, plan))
+        await withPoolConnection(pooled, timeoutMs, (client) => changePgTables(client, catalog, plan))
       })
     },
     close () {
@@ -64,7 +60,7 @@ export function usePg (pool: PgPool, timeoutMs: number): SqlDriver {
   }
 }
 
-function poolAccess (pool: PgPool): PoolAccess<PgClient> {
+function pgPoolAccess (pool: PgPool): PoolAccess<PgClient> {
   return {
     async acquire () {
       const client = await pool.connect()
@@ -78,7 +74,7 @@ function poolAccess (pool: PgPool): PoolAccess<PgClient> {
   }
 }
 
-function prepare (send: Run, text: string, name: string | undefined): SqlStatement {
+function preparePg (send: Run, text: string, name: string | undefined): SqlStatement {
   async function run (parameters: readonly unknown[]): Promise<PgResult> {
     const query = { ...plainQuery(text), values: [...parameters] }
     if (name === undefined) return await send(query)
@@ -104,7 +100,7 @@ function convertPgResult ({ rows, rowCount }: PgResult): SqlWritten {
  * Reads the catalog again and runs the statements of the plan in a transaction under the lock. After an error the
  * connection is closed, which rolls back.
  */
-async function changeUnderLock (
+async function changePgTables (
   client: PgClient,
   catalog: string,
   plan: Parameters<SqlDriver['change']>[1]
@@ -121,7 +117,7 @@ async function changeUnderLock (
 export type RunInTransaction = (text: string, values?: readonly unknown[]) => Promise<PgResult>
 
 /** Runs the statements that begin a transaction, then work on the same connection, and commits. */
-export async function inTransaction<T> (
+export async function inPgTransaction<T> (
   pool: PgPool,
   begin: readonly string[],
   work: (run: RunInTransaction) => Promise<T>
@@ -147,6 +143,6 @@ function plainQuery (text: string): PgQuery {
 }
 
 /** Returns a short name for a statement, the same in every process. The server keeps 63 bytes. */
-function nameOf (text: string): string {
+function statementNameOf (text: string): string {
   return `users_${createHash('sha256').update(text).digest('base64url').slice(0, 22)}`
 }

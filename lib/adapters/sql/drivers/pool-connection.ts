@@ -33,15 +33,15 @@ export async function withPoolConnection<Client, Result> (
   }
   try {
     const result = await withTimeout(run, timeoutMs)
-    end(pool, lent, false)
+    returnClient(pool, lent, false)
     return result
   } catch (error) {
     late = true
-    end(pool, lent, pool.isBroken?.(error) ?? true)
+    returnClient(pool, lent, pool.isBroken?.(error) ?? true)
     throw error
   }
 }
 
-function end<Client> (pool: PoolAccess<Client>, lent: { client: Client } | undefined, broken: boolean): void {
+function returnClient<Client> (pool: PoolAccess<Client>, lent: { client: Client } | undefined, broken: boolean): void {
   if (lent !== undefined) pool.release(lent.client, broken)
 }

@@ -18,14 +18,17 @@ export function useSqlite (database: SqliteDatabase, close: () => void = () => {
   database.pragma('foreign_keys = ON')
   const reads = new SharedReads(database)
   return {
-    prepare: (sql) => prepare(database, reads, sql),
+    prepare: (sql) => prepareSqlite(database, reads, sql),
     transaction: (writes) =>
       retryWhileBusy(() =>
-        inTransaction(database, () => {
+        inSqliteTransaction(database, () => {
           // synchronous, so no other statement of this process runs in between
           const steps = writes()
           let step = steps.next()
-          while (step.done !== true) step = steps.next(write(compile(database, step.value.sql), step.value.parameters))
+          while (step.done !== true) {
+            const { sql, parameters } = step.value
+            step = steps.next(writeSqlite(compile(database, sql), parameters))
+          }
           return step.value
         })
       ),
@@ -34,7 +37,7 @@ export function useSqlite (database: SqliteDatabase, close: () => void = () => {
         plan(database.prepare(catalog).raw(true).safeIntegers(false).all([]) as Rows)
       if (read().length === 0) return // reading first lets read-only databases and locked ones open too
       return retryWhileBusy(() => {
-        inTransaction(database, () => {
+        inSqliteTransaction(database, () => {
           for (const sql of read()) database.exec(sql)
           read()
         })
@@ -47,13 +50,13 @@ export function useSqlite (database: SqliteDatabase, close: () => void = () => {
   }
 }
 
-function prepare (database: SqliteDatabase, reads: SharedReads, sql: string): SqlStatement {
+function prepareSqlite (database: SqliteDatabase, reads: SharedReads, sql: string): SqlStatement {
   const statement = compile(database, sql)
   if (statement.reader) statement.raw(true)
   return {
     get: (parameters) => reads.get(statement, parameters),
     all: (parameters) => statement.all(parameters) as Rows,
-    run: (parameters) => retryWhileBusy(() => write(statement, parameters))
+    run: (parameters) => retryWhileBusy(() => writeSqlite(statement, parameters))
   }
 }
 
@@ -61,12 +64,12 @@ function compile (database: SqliteDatabase, sql: string): SqliteStatement {
   return database.prepare(sql).safeIntegers(false)
 }
 
-function write (statement: SqliteStatement, parameters: readonly unknown[]): SqlWritten {
+function writeSqlite (statement: SqliteStatement, parameters: readonly unknown[]): SqlWritten {
   const { changes, lastInsertRowid } = statement.run(parameters)
   return { changes: Number(changes), insertId: lastInsertRowid }
 }
 
-function inTransaction<T> (database: SqliteDatabase, work: () => T): T {
+function inSqliteTransaction<T> (database: SqliteDatabase, work: () => T): T {
   database.exec('BEGIN IMMEDIATE')
   try {
     const result = work()

@@ -13,7 +13,7 @@ import { selectManySql, updateSql } from '../statements.js'
 import { makeTable, type Table } from '../table.js'
 import type { MigrationDatabase, StoredTable } from './migration-source.js'
 import { schemaChanges, widthsOf } from './schema-changes.js'
-import { readVersions } from './schema-version.js'
+import { readTableVersions } from './schema-version.js'
 import { afterChange, columnStatements } from './table-changes.js'
 
 const BATCH = 500
@@ -24,7 +24,7 @@ export async function applyUpgrades (
   models: readonly Model[],
   mappings: TableMappings
 ): Promise<void> {
-  const stored = await readVersions(database)
+  const stored = await readTableVersions(database)
   let create = stored.create
   for (const model of models) {
     const table = makeTable(model, database.dialect, mappingOf(model, mappings))
@@ -32,7 +32,7 @@ export async function applyUpgrades (
     for (const step of found === null ? [] : pendingSteps(model, stored.of(table))) {
       for (const statement of create) await database.run(statement)
       create = []
-      await applyStep(database, step, mappings)
+      await applyTableStep(database, step, mappings)
       await database.exclusively(async () => {
         for (const statement of stored.done(table, step)) await database.run(statement)
       })
@@ -67,7 +67,7 @@ export async function describeUpgrades (
   return { steps, after }
 }
 
-async function applyStep (
+async function applyTableStep (
   database: MigrationDatabase,
   { change, before, dropped }: PendingStep,
   mappings: TableMappings
@@ -104,13 +104,13 @@ async function transformRows (
       const after = last === undefined ? 'start' : appendStartValues(table, primaryKey, last, parameters)
       const sql = selectManySql(root, { column: primaryKey, after }) + database.rowLock
       const rows = (await database.all(sql, [...parameters, BATCH])).map((values) => decodeRow(table, values))
-      for (const row of rows) await writeChanges(root, row, transform(row))
+      for (const row of rows) await writeRowChanges(root, row, transform(row))
       return rows.length < BATCH ? undefined : rows.at(-1)
     })
   } while (last !== undefined)
 }
 
-async function writeChanges (root: Shape, row: Row, changes: Changes | null): Promise<void> {
+async function writeRowChanges (root: Shape, row: Row, changes: Changes | null): Promise<void> {
   const { table } = root
   const parameters: unknown[] = []
   const assignments = changes === null ? [] : appendChangedValues(table, changes, parameters)

@@ -1,6 +1,6 @@
 import { storeUnavailable } from '../../../errors.js'
 import { mysqlDialect } from '../dialects/mysql.js'
-import { checkSession } from '../drivers/mysql2-session.js'
+import { checkMysqlSession } from '../drivers/mysql2-session.js'
 import type { MysqlPool } from '../drivers/mysql2-pool.js'
 import { isMysqlRefusal } from '../drivers/mysql2-errors.js'
 import { inSession, LOCK_TABLES, UNLOCK_TABLES, useMysql2, type RunInSession } from '../drivers/mysql2.js'
@@ -53,10 +53,10 @@ export function mysqlMigration (pool: MysqlPool, mappings: TableMappings): Migra
     isAtomic: false,
     mappings,
     async connect () {
-      await mapOpeningErrors(isMysqlRefusal, () => checkSession(useMysql2(pool, TIMEOUT_MS)))
+      await mapOpeningErrors(isMysqlRefusal, () => checkMysqlSession(useMysql2(pool, TIMEOUT_MS)))
       return {
         close () {},
-        transaction: (mode, work) => inSession(pool, TIMEOUT_MS, (run) => inMysql(sessionOf(run), mode, work))
+        transaction: (mode, work) => inSession(pool, TIMEOUT_MS, (run) => inMysql(mysqlSession(run), mode, work))
       }
     }
   }
@@ -67,7 +67,7 @@ export function mysqlMigration (pool: MysqlPool, mappings: TableMappings): Migra
  * `FST_USERS_STORE_UNAVAILABLE` if the lock is not free in time.
  */
 export const inMysql: InTransaction = async (session, mode, work) => {
-  const database = migrationDatabase(session)
+  const database = mysqlMigrationDatabase(session)
   if (mode === 'read') return await work(database)
   if (Number((await session.all(LOCK_TABLES))[0]?.[0]) !== 1) {
     throw storeUnavailable('another process holds the lock of the tables')
@@ -81,7 +81,7 @@ export const inMysql: InTransaction = async (session, mode, work) => {
   }
 }
 
-function sessionOf (run: RunInSession): MigrationSession {
+function mysqlSession (run: RunInSession): MigrationSession {
   return {
     all: async (sql, parameters) => (await run(sql, parameters)) as Rows, // a SELECT returns rows
     // a change returns its result
@@ -89,7 +89,7 @@ function sessionOf (run: RunInSession): MigrationSession {
   }
 }
 
-function migrationDatabase (session: MigrationSession): MigrationDatabase {
+function mysqlMigrationDatabase (session: MigrationSession): MigrationDatabase {
   const { all } = session
   return {
     dialect: mysqlDialect,
@@ -107,7 +107,7 @@ function migrationDatabase (session: MigrationSession): MigrationDatabase {
             { name: String(name), width: width === null ? null : Number(width), nullable: nullable === 'YES' }
           ])
         ),
-        indexes: readIndexes(columns, await all(INDEXES, [table]))
+        indexes: readMysqlIndexes(columns, await all(INDEXES, [table]))
       } satisfies StoredTable
     },
     async alter (table, columns) {
@@ -150,7 +150,7 @@ function migrationDatabase (session: MigrationSession): MigrationDatabase {
  * Returns the indexes of a table. An index on the generated lower-case column counts as one on `lower(column)`, and so
  * does an index on a column whose collation ignores case.
  */
-function readIndexes (columns: Rows, rows: Rows): StoredIndex[] {
+function readMysqlIndexes (columns: Rows, rows: Rows): StoredIndex[] {
   const indexes = new Map<unknown, { unique: boolean; keys: string[]; folded: string[] }>()
   const lowered = new Map(
     columns.map(([name]) => [mysqlDialect.lowerColumn?.name(String(name)), `lower(${String(name)})`])

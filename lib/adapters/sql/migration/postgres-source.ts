@@ -3,7 +3,7 @@ import { limitTime } from '../../../shared/time-limit.js'
 import { connectionOptionError } from '../../shared/connection-errors.js'
 import type { Dialect } from '../dialects/dialect.js'
 import { postgresIn, visibleSql } from '../dialects/postgres.js'
-import { inTransaction, LOCK_TABLES, type RunInTransaction } from '../drivers/pg.js'
+import { inPgTransaction, LOCK_TABLES, type RunInTransaction } from '../drivers/pg.js'
 import type { PgPool } from '../drivers/pg-pool.js'
 import type { TableMappings } from '../schema.js'
 import type {
@@ -71,7 +71,9 @@ export function postgresMigration (pool: PgPool, mappings: TableMappings, schema
       return {
         close () {},
         transaction: (mode, work) =>
-          inTransaction(pool, BEGIN[mode], (query) => work(migrationDatabase(sessionOf(query), dialect, schema)))
+          inPgTransaction(pool, BEGIN[mode], (query) =>
+            work(postgresMigrationDatabase(postgresSession(query), dialect, schema))
+          )
       }
     }
   }
@@ -86,7 +88,7 @@ export function inPostgres (schema?: string): InTransaction {
   return async (session, mode, work) => {
     try {
       for (const text of BEGIN[mode]) await session.all(text)
-      const result = await work(migrationDatabase(session, dialect, schema))
+      const result = await work(postgresMigrationDatabase(session, dialect, schema))
       await session.all('COMMIT')
       return result
     } catch (error) {
@@ -110,14 +112,14 @@ async function checkConnection (pool: PgPool): Promise<void> {
   await limitTime(connect, CONNECT_TIMEOUT, () => FST_USERS_STORE_UNAVAILABLE())
 }
 
-function sessionOf (query: RunInTransaction): MigrationSession {
+function postgresSession (query: RunInTransaction): MigrationSession {
   return {
     all: async (sql, parameters) => (await query(sql, parameters)).rows,
     run: async (sql, parameters) => Number((await query(sql, parameters)).rowCount)
   }
 }
 
-function migrationDatabase (session: MigrationSession, dialect: Dialect, schema?: string): MigrationDatabase {
+function postgresMigrationDatabase (session: MigrationSession, dialect: Dialect, schema?: string): MigrationDatabase {
   const { all } = session
   const { quote, qualify = quote } = dialect
   const visible = visibleSql(schema)
@@ -145,7 +147,7 @@ function migrationDatabase (session: MigrationSession, dialect: Dialect, schema?
             { name: String(name), width: width === null ? null : Number(width), nullable: required === 'false' }
           ])
         ),
-        indexes: readIndexes(await all(indexesSql(visible), [table]))
+        indexes: readPostgresIndexes(await all(indexesSql(visible), [table]))
       } satisfies StoredTable
     },
     alter: (table, columns) =>
@@ -164,17 +166,17 @@ function migrationDatabase (session: MigrationSession, dialect: Dialect, schema?
   }
 }
 
-function readIndexes (rows: Rows): StoredIndex[] {
+function readPostgresIndexes (rows: Rows): StoredIndex[] {
   const indexes = new Map<unknown, StoredIndex & { keys: string[] }>()
   for (const [id, unique, column, name, expression] of rows) {
     const index = indexes.get(id) ?? { name: String(name), unique: unique === 'true', keys: [] }
-    index.keys.push(typeof column === 'string' ? column : keyOf(String(expression)))
+    index.keys.push(typeof column === 'string' ? column : indexKeyOf(String(expression)))
     indexes.set(id, index)
   }
   return [...indexes.values()]
 }
 
-function keyOf (expression: string): string {
+function indexKeyOf (expression: string): string {
   const name = LOWER.exec(expression)?.[1]
   return name === undefined
     ? expression

@@ -45,7 +45,7 @@ export async function schemaChanges (
 ): Promise<{ changes: SchemaChange[]; unreadable: boolean }> {
   const altered = columnsToAlter(table, stored, widths)
   const statements = altered.size === 0 ? [] : await database.alter(table.name, altered)
-  const changes: SchemaChange[] = altered.size === 0 ? [] : [alteration(altered, statements ?? [])]
+  const changes: SchemaChange[] = altered.size === 0 ? [] : [describeAlteration(altered, statements ?? [])]
   for (const column of table.columns) {
     if (!stored.columns.has(table.dialect.foldName(column.name))) changes.push(columnChange(table, column))
   }
@@ -55,7 +55,7 @@ export async function schemaChanges (
     const name = await freeName(database, plan.name)
     changes.push({
       kind: 'index',
-      text: `add the ${plan.unique ? 'unique ' : ''}index ${quoted(name)} on ${keysOf(table, plan).join(', ')}`,
+      text: `add the ${plan.unique ? 'unique ' : ''}index ${quoted(name)} on ${foldedKeysOf(table, plan).join(', ')}`,
       statements: [createIndexSql(table, { ...plan, name })]
     })
   }
@@ -80,7 +80,7 @@ function columnsToAlter ({ dialect, columns }: Table, stored: StoredTable, width
   return altered
 }
 
-function alteration (altered: ReadonlyMap<string, ColumnChange>, statements: readonly string[]): SchemaChange {
+function describeAlteration (altered: ReadonlyMap<string, ColumnChange>, statements: readonly string[]): SchemaChange {
   const wider = [...altered].flatMap(([name, { type }]) => (type === undefined ? [] : [`${quoted(name)} to ${type}`]))
   const looser = [...altered].flatMap(([name, { nullable }]) => (nullable === true ? [quoted(name)] : []))
   const texts = [
@@ -141,12 +141,12 @@ function literalOf ({ dialect }: Table, value: unknown): string {
  * them.
  */
 function indexCovers (table: Table, { unique, keys }: StoredIndex, plan: IndexPlan): boolean {
-  const wanted = keysOf(table, plan)
+  const wanted = foldedKeysOf(table, plan)
   const begins = wanted.every((key, position) => keys[position] === key)
   return plan.unique ? unique && begins && keys.length === wanted.length : begins
 }
 
-function keysOf (table: Table, { fields, lower }: IndexPlan): string[] {
+function foldedKeysOf (table: Table, { fields, lower }: IndexPlan): string[] {
   const { foldName } = table.dialect
   return columnsOf(table, fields).map(({ name, definition }) =>
     lower && definition.ignoreCase === true ? `lower(${foldName(name)})` : foldName(name)

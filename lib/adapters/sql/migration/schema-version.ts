@@ -58,16 +58,16 @@ export async function checkVersions (
   for (const table of tables) {
     const { dialect, model, name } = table
     if (!found.has(dialect.foldName(name))) continue
-    stored ??= await readStored(all, dialect, found.has(dialect.foldName(versionModel.table)))
+    stored ??= await readStoredVersions(all, dialect, found.has(dialect.foldName(versionModel.table)))
     const mismatch = versionMismatch(model, name, stored.of(table))
     if (mismatch !== null) throw mismatch
   }
 }
 
 /** Reads the versions of all tables. */
-export async function readVersions ({ dialect, describe, all }: MigrationDatabase): Promise<StoredVersions> {
+export async function readTableVersions ({ dialect, describe, all }: MigrationDatabase): Promise<StoredVersions> {
   const exists = (await describe(versionModel.table)) !== null
-  return await readStored(async (sql) => await all(sql), dialect, exists)
+  return await readStoredVersions(async (sql) => await all(sql), dialect, exists)
 }
 
 /** Returns the step that records the current versions of tables, or null if they are recorded. */
@@ -82,7 +82,7 @@ export function recordingStep (tables: readonly Table[], stored: StoredVersions)
   }
 }
 
-async function readStored (
+async function readStoredVersions (
   all: (sql: string) => Promise<Rows>,
   dialect: Dialect,
   exists: boolean

@@ -14,7 +14,7 @@ interface Definition {
 }
 
 /** Returns the keys of a CREATE INDEX statement in lower case, without quotes, white space, order and collation. */
-export function indexKeys (sql: string): string[] {
+export function definedIndexKeys (sql: string): string[] {
   return splitDefinition(sql).parts.map((tokens) => {
     const words = tokens.filter((token) => !IGNORED.test(token))
     const end = words.findIndex((word, position) => position > 0 && /^(?:asc|desc|collate)$/i.test(word))

@@ -19,7 +19,7 @@ import type {
   WhenMissing
 } from './migration-source.js'
 import { namesIn } from './stored-rows.js'
-import { alterTable, indexKeys } from './sqlite-definition.js'
+import { alterTable, definedIndexKeys } from './sqlite-definition.js'
 
 /** Milliseconds that a migration waits until another one has ended. */
 const BUSY_TIMEOUT = 30_000
@@ -78,8 +78,8 @@ export const inSqlite: InTransaction = async (session, mode, work) => {
     await session.run(mode === 'write' ? 'BEGIN IMMEDIATE' : 'BEGIN')
     return await commitOrRollBack(session, () =>
       mode === 'write'
-        ? keepReferences(session, () => work(migrationDatabase(session)))
-        : work(migrationDatabase(session))
+        ? keepReferences(session, () => work(sqliteMigrationDatabase(session)))
+        : work(sqliteMigrationDatabase(session))
     )
   } finally {
     await session.run(`PRAGMA legacy_alter_table = ${legacy}`)
@@ -106,7 +106,7 @@ async function ignoreErrors<T> (work: () => MaybePromise<T>): Promise<T | undefi
   }
 }
 
-function migrationDatabase (session: MigrationSession): MigrationDatabase {
+function sqliteMigrationDatabase (session: MigrationSession): MigrationDatabase {
   const { all } = session
   return {
     dialect: sqliteDialect,
@@ -124,7 +124,7 @@ function migrationDatabase (session: MigrationSession): MigrationDatabase {
         ? null
         : ({
             columns: new Map(columns.map(readColumn)),
-            indexes: await readIndexes(session, table)
+            indexes: await readSqliteIndexes(session, table)
           } satisfies StoredTable)
     },
     alter: (table, columns) => rebuild(session, table, columns),
@@ -143,7 +143,7 @@ function readColumn ([name, type, required]: readonly unknown[]): [string, Store
   ]
 }
 
-async function readIndexes ({ all }: MigrationSession, table: string): Promise<StoredIndex[]> {
+async function readSqliteIndexes ({ all }: MigrationSession, table: string): Promise<StoredIndex[]> {
   const lists = await all(
     'SELECT i.name, i."unique", m.sql FROM pragma_index_list(?) i LEFT JOIN sqlite_master m ON m.type = \'index\' AND m.name = i.name WHERE i.partial = 0',
     [table]
@@ -151,7 +151,7 @@ async function readIndexes ({ all }: MigrationSession, table: string): Promise<S
   const indexes: StoredIndex[] = []
   for (const [name, unique, sql] of lists) {
     // indexes of table constraints have no SQL and consist of plain columns
-    const written = typeof sql === 'string' ? indexKeys(sql) : []
+    const written = typeof sql === 'string' ? definedIndexKeys(sql) : []
     const keys = await all('SELECT name FROM pragma_index_xinfo(?) WHERE key = 1 ORDER BY seqno', [name])
     indexes.push({
       name: String(name),

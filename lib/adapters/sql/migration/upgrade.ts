@@ -16,7 +16,7 @@ import type { MigrationDatabase, StoredTable } from './migration-source.js'
 import { columnMismatches, constraintMismatches } from '../table-check.js'
 import { describeUpgrades } from './model-upgrades.js'
 import { schemaChanges, hasIndexFor, widthsOf } from './schema-changes.js'
-import { readVersions, recordingStep } from './schema-version.js'
+import { readTableVersions, recordingStep } from './schema-version.js'
 import { findDuplicates, hasRows } from './stored-rows.js'
 
 /** Maximum number of duplicates that a message lists. */
@@ -36,7 +36,7 @@ export async function planUpgrade (
   )
   const catalog = readCatalog(database.dialect, await database.all(database.dialect.catalog))
   const targets = targetsOf(tables, catalog, mappings)
-  const stored = await readVersions(database)
+  const stored = await readTableVersions(database)
   const steps: SchemaStep[] = []
   const problems: string[] = []
   for (const table of tables.values()) {
@@ -127,7 +127,7 @@ async function planTable (
 ): Promise<SchemaPlan> {
   const name = `table ${quoted(table.name)}`
   const { steps, after } = await describeUpgrades(database, table, found, pending, mappings)
-  const problems = await columnProblems(database, table, after)
+  const problems = await missingColumnProblems(database, table, after)
   if (problems.length > 0) return { steps: [], problems: problems.map((problem) => `${name} ${problem}`) }
   const { changes, unreadable } = await schemaChanges(database, table, after, widthsOf(table))
   // the definition has the columns of `found`
@@ -136,7 +136,7 @@ async function planTable (
   }
   steps.push(...changes.map(({ kind, text, statements }) => ({ kind, text: `${name}: ${text}`, statements })))
   // upgrade steps may remove duplicates, which are then looked for afterwards
-  const duplicates = pending.length > 0 ? [] : await duplicateProblems(database, table, found)
+  const duplicates = pending.length > 0 ? [] : await newIndexProblems(database, table, found)
   return { steps, problems: duplicates.map((problem) => `${name}: ${problem}`) }
 }
 
@@ -156,26 +156,30 @@ async function mismatchesOf (
 }
 
 /** Returns a message for columns that cannot be added, because existing rows would have no value in them. */
-async function columnProblems (database: MigrationDatabase, table: Table, found: StoredTable): Promise<string[]> {
+async function missingColumnProblems (
+  database: MigrationDatabase,
+  table: Table,
+  found: StoredTable
+): Promise<string[]> {
   const { dialect, columns, primaryKey } = table
   const missing = columns.filter(({ name }) => !found.columns.has(dialect.foldName(name)))
   const keys = missing.filter((column) => column === primaryKey || column.definition.references !== undefined)
   if (keys.length > 0) {
     return [
-      `lacks ${listOf(keys)}, which every table of its model needs; if the columns have other names, set the adapter's option \`tables\``
+      `lacks ${quotedNames(keys)}, which every table of its model needs; if the columns have other names, set the adapter's option \`tables\``
     ]
   }
   const required = missing.filter(({ definition }) => definition.nullable !== true && definition.default === undefined)
   if (required.length === 0 || !(await hasRows(database, table))) return []
   return [
-    `lacks ${listOf(required)} and has rows: give the field a default, make it Type.Optional, or add the column by hand with a value for every row`
+    `lacks ${quotedNames(required)} and has rows: give the field a default, make it Type.Optional, or add the column by hand with a value for every row`
   ]
 }
 
 /**
  * Returns a message for each group of duplicates that prevents a unique index. Columns that are new have no duplicates.
  */
-async function duplicateProblems (database: MigrationDatabase, table: Table, found: StoredTable): Promise<string[]> {
+async function newIndexProblems (database: MigrationDatabase, table: Table, found: StoredTable): Promise<string[]> {
   const problems: string[] = []
   for (const plan of indexPlans(table)) {
     const isNew = plan.fields.some(
@@ -191,6 +195,6 @@ async function duplicateProblems (database: MigrationDatabase, table: Table, fou
   return [...new Set(problems)]
 }
 
-function listOf (columns: readonly Column[]): string {
+function quotedNames (columns: readonly Column[]): string {
   return columns.map(({ name }) => quoted(name)).join(', ')
 }

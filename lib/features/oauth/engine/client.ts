@@ -6,7 +6,7 @@ import { configure } from './configuration.js'
 import { toIdentity } from './identity.js'
 import { createProviderApi } from './provider-api.js'
 import { toProviderError } from './provider-errors.js'
-import { checkUrl, createSafeFetch, type SafeFetch, type SafeFetchOptions } from './safe-fetch.js'
+import { checkProviderUrl, createSafeFetch, type SafeFetch, type SafeFetchOptions } from './safe-fetch.js'
 
 /** Parameters of an authorization request. */
 export interface AuthorizationRequest {
@@ -82,15 +82,15 @@ export function createClient (provider: Provider, { clock, log, ...limits }: Eng
     authorizationUrl: (request) =>
       attempt(async (config) => {
         const url = oidc.buildAuthorizationUrl(config, parametersOf(provider, request))
-        return checkUrl(url.href, insecureOrigins).href
+        return checkProviderUrl(url.href, insecureOrigins).href
       }),
-    identify: (response) => attempt((config) => identify(parts, config, response)),
-    refresh: (refreshToken) => attempt((config) => refresh(parts, config, refreshToken)),
+    identify: (response) => attempt((config) => fetchIdentity(parts, config, response)),
+    refresh: (refreshToken) => attempt((config) => requestNewTokens(parts, config, refreshToken)),
     revoke: (tokens) => attempt((config) => revoke(parts, config, tokens))
   }
 }
 
-async function identify (
+async function fetchIdentity (
   { provider, fetch, clock }: ClientParts,
   config: oidc.Configuration,
   { redirectUri, code, iss, verifier, nonce }: AuthorizationResponse
@@ -106,7 +106,7 @@ async function identify (
   return toIdentity(provider, await provider.profile(api), toTokens(tokens, clock))
 }
 
-async function refresh (
+async function requestNewTokens (
   { clock }: ClientParts,
   config: oidc.Configuration,
   refreshToken: string

@@ -1,6 +1,6 @@
 import * as oidc from 'openid-client'
 import type { Provider } from '../contracts.js'
-import { issuerOf } from '../issuers.js'
+import { providerIssuerOf } from '../issuers.js'
 import type { SafeFetch } from './safe-fetch.js'
 
 /** Returns the configuration of `openid-client` for a provider, with known endpoints or the discovery document. */
@@ -10,7 +10,7 @@ export async function configure (provider: Provider, fetch: SafeFetch, insecure:
   const extensions = [oidc.enableNonRepudiationChecks, ...(insecure ? [oidc.allowInsecureRequests] : [])]
   const providerFetch = normalizeTokenResponses(fetch, provider)
   if ('discover' in server) {
-    return oidc.discovery(new URL(issuerOf(provider)), clientId, {}, clientAuthOf(provider), {
+    return oidc.discovery(new URL(providerIssuerOf(provider)), clientId, {}, clientAuthOf(provider), {
       [oidc.customFetch]: providerFetch,
       execute: extensions
     })

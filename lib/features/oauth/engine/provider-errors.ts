@@ -18,11 +18,11 @@ export function providerUnavailable (reason: string): UsersError {
 /** Converts any error of a call to a provider. The original error is dropped, because it may contain tokens. */
 export function toProviderError (error: unknown): UsersError {
   for (let inner = error; inner instanceof Error; inner = inner.cause) if (isUsersError(inner)) return inner
-  return providerFailed(reasonOf(error))
+  return providerFailed(providerReasonOf(error))
 }
 
 /** Returns the message of the library and the error code of a token response (RFC 6749, section 5.2). */
-function reasonOf (error: unknown): string {
+function providerReasonOf (error: unknown): string {
   if (!(error instanceof Error)) return 'unknown'
   const { name, message, code, error: responseError } = error as Error & { code?: unknown; error?: unknown }
   return [code ?? name, message, responseError].filter((part) => typeof part === 'string' && PLAIN.test(part)).join(': ')

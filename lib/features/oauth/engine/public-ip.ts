@@ -27,8 +27,8 @@ const PRIVATE_6: readonly [string, number][] = [
   ['3fff::', 20]
 ]
 
-const blocked = listOf(PRIVATE_4, PRIVATE_6)
-const globalUnicast = listOf([], [['2000::', 3]])
+const blocked = createBlockList(PRIVATE_4, PRIVATE_6)
+const globalUnicast = createBlockList([], [['2000::', 3]])
 
 /** Checks whether an IP address is public. */
 export function isPublicIp (address: string): boolean {
@@ -57,7 +57,7 @@ export const lookupPublic: LookupFunction = (hostname, options, callback) => {
   })
 }
 
-function listOf (networks4: readonly [string, number][], networks6: readonly [string, number][]): BlockList {
+function createBlockList (networks4: readonly [string, number][], networks6: readonly [string, number][]): BlockList {
   const list = new BlockList()
   for (const [network, prefix] of networks4) list.addSubnet(network, prefix, 'ipv4')
   for (const [network, prefix] of networks6) list.addSubnet(network, prefix, 'ipv6')

@@ -40,7 +40,7 @@ const UNAVAILABLE: ReadonlySet<number> = new Set([429, 502, 503, 504])
  */
 export function createSafeFetch ({ timeoutMs, insecureOrigins, fetch = null }: SafeFetchOptions): SafeFetch {
   return async (text, { method = 'GET', headers = {}, body }) => {
-    const url = checkUrl(text, insecureOrigins)
+    const url = checkProviderUrl(text, insecureOrigins)
     const payload = body === undefined || body === null ? '' : String(body)
     if (fetch !== null) return await sendBy(fetch, url, { method, headers: { ...headers }, payload, timeoutMs })
     const options = {
@@ -59,7 +59,7 @@ export function createSafeFetch ({ timeoutMs, insecureOrigins, fetch = null }: S
 }
 
 /** Returns the parsed URL if it may be called, or opened in a browser. Throws `FST_USERS_OAUTH_PROVIDER_FAILED`. */
-export function checkUrl (text: string, insecureOrigins: ReadonlySet<string>): URL {
+export function checkProviderUrl (text: string, insecureOrigins: ReadonlySet<string>): URL {
   if (!URL.canParse(text)) throw providerFailed('a URL is malformed')
   const url = new URL(text)
   if (url.username + url.password !== '') throw providerFailed('a URL contains a user name')
@@ -112,17 +112,17 @@ async function sendBy (
     )
   }
   try {
-    return await Promise.race([call(), aborted(signal)])
+    return await Promise.race([call(), rejectOnAbort(signal)])
   } catch (error) {
     if (isUsersError(error)) throw error
     if (signal.aborted) throw providerUnavailable(TIMED_OUT)
-    const code = codeOf(error)
+    const code = networkCodeOf(error)
     throw code === null ? toProviderError(error) : providerUnavailable(code)
   }
 }
 
 /** Returns a promise that rejects when the signal aborts. */
-function aborted (signal: AbortSignal): Promise<never> {
+function rejectOnAbort (signal: AbortSignal): Promise<never> {
   return new Promise((_resolve, reject) => {
     signal.addEventListener(
       'abort',
@@ -135,7 +135,7 @@ function aborted (signal: AbortSignal): Promise<never> {
 }
 
 /** Returns the code of a network error, which `fetch` throws as the cause of a TypeError; null for other errors. */
-function codeOf (error: unknown): string | null {
+function networkCodeOf (error: unknown): string | null {
   const { code, cause } = (error ?? {}) as { code?: unknown; cause?: { code?: unknown } }
   const found = code ?? cause?.code
   return typeof found === 'string' ? found : null

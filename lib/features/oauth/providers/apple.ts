@@ -35,7 +35,7 @@ export const apple = defineProvider<AppleOptions>({
   options: {
     teamId: textMatching(/^[A-Z0-9]{10}$/, 'must be ten capital letters and digits'),
     keyId: textMatching(/^[A-Z0-9]{10}$/, 'must be ten capital letters and digits'),
-    privateKey: (value) => (isKey(value) ? null : 'must be the content of a .p8 file: a P-256 private key in PEM')
+    privateKey: (value) => (isP256Key(value) ? null : 'must be the content of a .p8 file: a P-256 private key in PEM')
   },
   responseMode: 'form_post',
   idToken: true,
@@ -59,7 +59,7 @@ function signSecret (key: KeyObject, kid: string, claims: { iss: string; sub: st
   return `${input}.${sign('sha256', Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`
 }
 
-function isKey (value: unknown): boolean {
+function isP256Key (value: unknown): boolean {
   try {
     return typeof value === 'string' && createPrivateKey(value).asymmetricKeyDetails?.namedCurve === 'prime256v1'
   } catch {

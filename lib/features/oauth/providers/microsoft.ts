@@ -36,7 +36,7 @@ export const microsoft = defineProvider<MicrosoftOptions>({
   trustEmail: false, // the administrator of a tenant can assign any name and e-mail to its users
   async profile (api) {
     const user = await fetchObject(api, 'https://graph.microsoft.com/v1.0/me')
-    return profileOf(user['id'], emailOf(user['userPrincipalName'], user['mail']), false, user)
+    return profileOf(user['id'], chooseEmail(user['userPrincipalName'], user['mail']), false, user)
   }
 })
 
@@ -45,7 +45,7 @@ export const microsoft = defineProvider<MicrosoftOptions>({
  * in the name of a guest or a personal account. The name comes first because existing accounts are stored with it. If
  * none can receive mail, returns an e-mail of a private network, which the users plugin accepts or refuses.
  */
-function emailOf (name: unknown, mail: unknown): string | null {
+function chooseEmail (name: unknown, mail: unknown): string | null {
   const texts = [name, mail].filter((text) => typeof text === 'string').filter((text) => text !== '')
   const candidates = [...texts, ...texts.map(originalEmailOf)].filter((email) => !email.includes('#'))
   return candidates.find(isDeliverable) ?? candidates[0] ?? null

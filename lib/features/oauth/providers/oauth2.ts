@@ -1,6 +1,6 @@
 import type { ProviderApi, ProviderProfile } from '../contracts.js'
 import { defineProvider, type PublicClientOptions } from './define-provider.js'
-import { isFunction, oneOf, optional, webUrl } from './option-checks.js'
+import { callable, oneOf, optional, webUrl } from './option-checks.js'
 
 /** Options of `oauth2`. */
 export interface Oauth2Options extends PublicClientOptions {
@@ -42,7 +42,7 @@ export const oauth2 = defineProvider<Oauth2Options>({
     revocationEndpoint: optional(webUrl),
     issuer: optional(webUrl),
     clientAuthentication: optional(oneOf('client_secret_post', 'client_secret_basic')),
-    profile: isFunction
+    profile: callable
   },
   trustEmail: false, // only the application knows whether its provider verifies e-mails
   profile: (api, options) => options.profile(api)

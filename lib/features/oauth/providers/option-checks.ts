@@ -12,7 +12,7 @@ export function flag (value: unknown): string | null {
 }
 
 /** Checks that the value is a function. */
-export function isFunction (value: unknown): string | null {
+export function callable (value: unknown): string | null {
   return typeof value === 'function' ? null : 'must be a function'
 }
 

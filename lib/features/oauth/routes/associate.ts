@@ -25,7 +25,7 @@ export const associateRoutes: FastifyPluginAsync<FlowRoutesOptions> = async (sco
     const upstream = `oauth-associate:${name}`
     const options: StartLinkOptions = { ...parts, providerFlow, path, upstream }
     await scope.register(startLinkRoutes, options)
-    addCallbackRoute(scope, options)
+    addLinkCallbackRoute(scope, options)
     if (responseMode === 'form_post') {
       await scope.register(formPostRoute, {
         settings: kit.settings,
@@ -38,7 +38,7 @@ export const associateRoutes: FastifyPluginAsync<FlowRoutesOptions> = async (sco
   }
 }
 
-function addCallbackRoute (scope: FastifyInstance, options: StartLinkOptions): void {
+function addLinkCallbackRoute (scope: FastifyInstance, options: StartLinkOptions): void {
   const { kit, settings: oauth, flow, accounts, providerFlow, path, upstream } = options
   const { settings } = kit
   const { provider } = providerFlow.client

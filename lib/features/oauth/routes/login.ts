@@ -41,7 +41,7 @@ interface LoginRouteOptions extends FlowRoutesOptions {
 }
 
 /** Registers the login routes of every provider. */
-export const loginRoutes: FastifyPluginAsync<FlowRoutesOptions> = async (scope, parts) => {
+export const oauthLoginRoutes: FastifyPluginAsync<FlowRoutesOptions> = async (scope, parts) => {
   const { kit, settings: oauth, clients } = parts
 
   for (const client of clients.values()) {
@@ -49,7 +49,7 @@ export const loginRoutes: FastifyPluginAsync<FlowRoutesOptions> = async (scope, 
     const id = `${client.provider.name}.${oauth.backend.name}`
     const options: LoginRouteOptions = { ...parts, providerFlow, path, id }
     addAuthorizeRoute(scope, options)
-    addCallbackRoute(scope, options)
+    addLoginCallbackRoute(scope, options)
     if (client.provider.responseMode === 'form_post') {
       await scope.register(formPostRoute, {
         settings: kit.settings,
@@ -99,7 +99,7 @@ function addAuthorizeRoute (scope: FastifyInstance, options: LoginRouteOptions):
   )
 }
 
-function addCallbackRoute (scope: FastifyInstance, options: LoginRouteOptions): void {
+function addLoginCallbackRoute (scope: FastifyInstance, options: LoginRouteOptions): void {
   const { kit, settings: oauth, flow, accounts, providerFlow, path, id } = options
   const { settings } = kit
   const { backend, redirects, requireVerification } = oauth
@@ -129,7 +129,7 @@ function addCallbackRoute (scope: FastifyInstance, options: LoginRouteOptions): 
     },
     async (request, reply) =>
       flow.finish(providerFlow, request.query, null, { request, reply }, (identity, start) =>
-        login(parts, identity, { request, reply }, start)
+        sendIdentityLogin(parts, identity, { request, reply }, start)
       )
   )
 }
@@ -167,7 +167,7 @@ function addBrowserLoginRoute (scope: FastifyInstance, options: LoginRouteOption
 }
 
 /** Logs the user in and returns the backend's reply; in browser mode it only sets the session cookie. */
-async function login (
+async function sendIdentityLogin (
   parts: EnterParts,
   identity: Identity,
   { request, reply }: { request: FastifyRequest; reply: FastifyReply },
