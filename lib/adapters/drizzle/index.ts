@@ -53,7 +53,7 @@ export function drizzle (db: DrizzleInstance, tables: object, options: DrizzleOp
   const adapter = sqlServerAdapter(
     {
       dialect,
-      client: db.$client as object, // engineOf checked it
+      client: db.$client as object, // drizzleEngineOf checked it
       connect: engine.connect,
       mappingsOf: (models) => definitions.mappingsOf(models),
       transactions: transactionsOf(dialect, definitions, engine)

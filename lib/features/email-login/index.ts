@@ -51,7 +51,7 @@ export function emailLogin (options: EmailLoginOptions = {}): Feature<EmailLogin
           const { enabled, prefix } = kit.settings.routes.auth
           for (const name of enabled ? backends : []) {
             const backend = kit.users.backends.get(name)
-            if (backend === undefined) continue // backendsOf has checked the names
+            if (backend === undefined) continue // readLoginBackends has checked the names
             const signsUp = settings.signUp !== null
             await scope.register(emailLoginRoutes, { prefix: `${prefix}/${name}`, kit, backend, logins, signsUp })
           }
