@@ -34,12 +34,14 @@ t.test('the demo runs the complete flow, and each reply has the expected status'
   })
   t.equal(status, 0, stderr)
   const [, steps] = /\n(\d+) steps, all as expected\n$/.exec(stdout) ?? []
-  t.ok(Number(steps) > 40, `${steps} steps`)
+  t.ok(Number(steps) > 60, `${steps} steps`)
   for (const shown of [
     'POST /auth/register',
     '< 201',
     '< set-cookie: __Host-users-cookie=',
-    'mail to king.arthur@camelot.bt'
+    'mail to king.arthur@camelot.bt',
+    'INSUFFICIENT_SCOPE',
+    'POST /users/me/api-keys'
   ]) {
     t.ok(stdout.includes(shown), shown)
   }
@@ -106,6 +108,7 @@ t.test(
       ['200'],
       ['204', '200'],
       ['200', '200', '204'],
+      ['200', '200', '403', '200', '403'],
       ['204', '401']
     ])
 

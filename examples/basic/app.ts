@@ -13,10 +13,12 @@ import users, {
   type UsersOptions
 } from 'fastify-users'
 import { account } from 'fastify-users/account'
+import { apiKeys } from 'fastify-users/api-keys'
 import { altcha } from 'fastify-users/captcha'
 import { emailLogin } from 'fastify-users/email-login'
 import { passkeys } from 'fastify-users/passkeys'
 import { recoveryCodes } from 'fastify-users/recovery-codes'
+import { roles } from 'fastify-users/roles'
 import { sessions } from 'fastify-users/sessions'
 import { sqlite } from 'fastify-users/sqlite'
 import { totp } from 'fastify-users/totp'
@@ -24,6 +26,7 @@ import { addAccountPage } from './account-page.js'
 import { addApiPage, describeRoute } from './api-page.js'
 import { addPages } from './pages.js'
 import { addPasskeyPage } from './passkey-page.js'
+import { addQuestRoutes, exampleRoles, keyScopes } from './quests.js'
 import { addStepUpScript } from './step-up.js'
 import { addTotpPage } from './totp-page.js'
 
@@ -60,7 +63,7 @@ export interface AppOptions {
   mail?: NonNullable<UsersOptions['mail']>
 }
 
-/** Builds an application with a bearer token backend, a cookie backend, and three routes with different guards. */
+/** Builds an application with a bearer token backend, a cookie backend, and routes with different guards. */
 export async function buildApp (
   { file, secret, captcha = false, publicUrl, sendMail, mail }: AppOptions
 ): Promise<FastifyInstance> {
@@ -80,6 +83,8 @@ export async function buildApp (
       sessions({ backends: { cookie: { idleSeconds: 3600, rememberMe: {} } } }),
       emailLogin(),
       account({ deletionDelaySeconds: 30 * 86_400 }),
+      roles({ roles: exampleRoles }),
+      apiKeys({ scopes: keyScopes, prefix: 'camelot' }),
       ...(publicUrl === undefined ? [] : [passkeys({ rpName: 'Round Table', signUp: true })])
     ],
     ...(publicUrl === undefined ? {} : { publicUrl }),
@@ -118,5 +123,6 @@ export async function buildApp (
     },
     async ({ user }) => ({ feed: user === null ? 'for all visitors' : `for ${user.display_name}` })
   )
+  addQuestRoutes(app)
   return app
 }

@@ -1,5 +1,6 @@
 import type { UsersApi } from 'fastify-users'
 import type { Mail } from './app.js'
+import { useRoles } from './authorization-flow.js'
 import type { Client, Jar } from './client.js'
 
 const ARTHUR = 'king.arthur@camelot.bt'
@@ -13,7 +14,7 @@ export interface Stage {
   mails: readonly Mail[]
 }
 
-/** Runs the complete flow: registration, login, profile, passwords, verification, administration and logout. */
+/** Runs the complete flow: registration, login, profile, passwords, verification, administration, roles and logout. */
 export async function playFlow (stage: Stage): Promise<void> {
   const browser: Jar = new Map()
   await register(stage)
@@ -140,10 +141,12 @@ async function administrate ({ client, users }: Stage): Promise<void> {
   await client.send('The superuser reads a user', `GET /users/${id}`, 200, { token })
   const changed = await client.send('The superuser changes a user', `PATCH /users/${id}`, 200, { json: { credits: 10 }, jar: browser })
   client.check('superusers can change the credits', changed.body.credits === 10)
-  await client.send('Arthur cannot read users by id', `GET /users/${id}`, 403, { token: String(arthur.body.access_token) })
+  const user = String(arthur.body.access_token)
+  await client.send('Arthur cannot read users by id', `GET /users/${id}`, 403, { token: user })
+  await useRoles({ client, id: String(id), user, superuser: token })
   await client.send('The superuser deletes a user', `DELETE /users/${id}`, 204, { token })
   await client.send('The deleted user is not found', `GET /users/${id}`, 404, { token })
-  await client.send('The bearer token of the deleted user is refused', 'GET /users/me', 401, { token: String(arthur.body.access_token) })
+  await client.send('The bearer token of the deleted user is refused', 'GET /users/me', 401, { token: user })
   await logOut({ client, users }, browser, token)
 }
 

@@ -69,6 +69,19 @@ export function walkSteps (origin: string, file: string): WalkStep[] {
       ]
     },
     {
+      title: 'Give another user a role. Its scopes open some routes and not others (403), also with an API key',
+      commands: [
+        `ID=$(curl -s ${origin}/auth/register ${json} -d '{"email":"lancelot@camelot.bt","password":"guinevere-1"}' | ${field('id')})`,
+        `curl -i -X PUT -b $COOKIES ${origin}/users/$ID/role ${json} -d '{"role":"knight"}'`,
+        `TOKEN=$(curl -s ${origin}/auth/jwt/login -d username=lancelot@camelot.bt -d password=guinevere-1 | ${field('access_token')})`,
+        `curl -i ${origin}/quests -H "authorization: Bearer $TOKEN"`,
+        `curl -i ${origin}/quests -H "authorization: Bearer $TOKEN" ${json} -d '{"quest":"Find the grail"}'`,
+        `KEY=$(curl -s ${origin}/users/me/api-keys -H "authorization: Bearer $TOKEN" ${json} -d '{"name":"job","scopes":["quests:read"]}' | ${field('key')})`,
+        `curl -i ${origin}/quests -H "x-api-key: $KEY"`,
+        `curl -i ${origin}/throne -H "authorization: Bearer $TOKEN"`
+      ]
+    },
+    {
       title: 'Log out. The cookie is then refused (401)',
       commands: [`curl -i -X POST -b $COOKIES ${origin}/auth/cookie/logout`, `curl -i -b $COOKIES ${origin}/users/me`]
     }
