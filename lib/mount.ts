@@ -72,7 +72,8 @@ function defaultsOf (core: Core, backend: string): BackendDefaults {
     reportUser: async (id) => {
       await caching?.reportUser(id)
     },
-    background: core.rules.background.run
+    background: core.rules.background.run,
+    audit: core.rules.audit
   }
 }
 

@@ -33,6 +33,8 @@ export const AUDIT_EVENTS = [
   'factor.remove',
   'api_key.create',
   'api_key.revoke',
+  'api_key.first_use',
+  'api_key.refuse',
   'device.trust',
   'device.untrust',
   'recovery_codes.create',

@@ -1,11 +1,13 @@
+import { crc32 } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { apiKeys, type ApiKey, type ApiKeysOptions, type CreatedApiKey, type ServiceKey } from '../lib/features/api-keys/index.js'
 import { createKeyFormat } from '../lib/features/api-keys/key-format.js'
 import { isInRanges } from '../lib/features/api-keys/ip-ranges.js'
-import { authenticate, FST_USERS_STORE_UNAVAILABLE, type DatabaseAdapter, type User, type UsersOptions } from '../lib/index.js'
+import { authenticate, FST_USERS_STORE_UNAVAILABLE, type AuditEvent, type DatabaseAdapter, type User, type UsersOptions } from '../lib/index.js'
 import { memory } from '../lib/entries/memory.js'
 import { apiKeyModel } from '../lib/features/api-keys/key-model.js'
 import { uuidId } from '../schemas/index.js'
+import { watchedAdapter } from './fixtures/watched-adapter.js'
 import { addRoutes, ARTHUR, assertErrorReply, buildApp, PASSWORD, type TestApp } from './helpers/build-app.js'
 import { checkAuditEvents, collectAuditEvents } from './helpers/audited-events.js'
 import { everyStore } from './helpers/every-store.js'
@@ -61,6 +63,14 @@ const withKey = ({ key }: { key: string }): Headers => ({ 'x-api-key': key })
 const bearer = ({ key }: { key: string }): Headers => ({ authorization: `Bearer ${key}` })
 const statusOf = async ({ send }: TestApp, url: string, headers: Headers): Promise<number> =>
   (await send('GET', url, undefined, headers)).statusCode
+
+/** Returns a key with the same id, another secret and a right checksum. */
+function forge (key: string): string {
+  const body = key.slice(0, -7) + (key.at(-7) === '0' ? '1' : '0')
+  const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+  const digits = Array.from({ length: 6 }, (_none, n) => alphabet.charAt(Math.floor(crc32(body) / 62 ** (5 - n)) % 62))
+  return body + digits.join('')
+}
 
 /** Calls a function before each read of a row with its user. */
 function beforeReads (adapter: DatabaseAdapter, call: () => void): void {
@@ -481,4 +491,58 @@ t.test('AUD-01: created and revoked keys are audit events without the key', asyn
     ]
   )
   t.notOk(JSON.stringify(ofKeys).includes(key))
+})
+
+t.test('AUD-01, KEY-01: the first use of a key and refused uses are audit events, other uses are none', async (t) => {
+  const store = watchedAdapter(memory())
+  const built = await buildWithKeys(t, { adapter: store.adapter })
+  const { app, user, session, send, tick } = built
+  const events = collectAuditEvents(t)
+  const ofUse = (): AuditEvent[] => events.filter(({ event }) => /^api_key\.(?:first_use|refuse)$/.test(event))
+  const use = async (key: string): Promise<number> => {
+    const { statusCode } = await send('GET', '/reports', undefined, { 'x-api-key': key })
+    await app.users.settled()
+    return statusCode
+  }
+  const { id, key } = await built.createKey()
+  t.equal(await use(key), 200)
+  t.match(ofUse(), [{
+    event: 'api_key.first_use',
+    outcome: 'success',
+    actor_type: 'user',
+    target_id: String(user.id),
+    details: { key: id },
+    ip: '127.0.0.1'
+  }])
+  store.watch()
+  t.equal(await use(key), 200)
+  t.equal(store.calls, 1, 'another use costs one read and no write')
+  tick(61)
+  t.equal(await use(key), 200)
+  t.equal(events.length, ofUse().length + 1, 'only the creation and the first use have been reported')
+  t.equal(ofUse().length, 1)
+
+  const { id: otherId, key: other } = await built.createKey({ expires_at: new Date(Date.now() + 600_000).toISOString() })
+  const { id: farId, key: far } = await built.createKey({ ip_ranges: ['192.0.2.0/24'] })
+  const { idOf } = createKeyFormat(key.split('_')[0] ?? '')
+  const forged = forge(key)
+  t.equal(idOf(forged), id, 'the checksum is right')
+  await send('DELETE', `${KEYS}/${id}`, undefined, session)
+  const revoked = [key, forged]
+  for (const each of revoked) t.equal(await use(each), 401)
+  t.equal(await use(far), 401)
+  t.equal(await use(forge(other)), 401)
+  tick(601)
+  t.equal(await use(other), 401)
+  t.equal(await use(`${key}x`), 401, 'without a right checksum, it is no key')
+  const refused = ofUse().slice(1)
+  t.same(refused.map(({ outcome, reason, target_id: target, details }) => [outcome, reason, target, details]), [
+    ['blocked', 'UNKNOWN_KEY', 'GET /reports', { key: id }],
+    ['blocked', 'UNKNOWN_KEY', 'GET /reports', { key: id }],
+    ['blocked', 'WRONG_IP_ADDRESS', String(user.id), { key: farId }],
+    ['blocked', 'WRONG_KEY', 'GET /reports', { key: otherId }],
+    ['blocked', 'EXPIRED', String(user.id), { key: otherId }]
+  ])
+  checkAuditEvents(t, events)
+  for (const secret of [key, other, far]) t.notOk(JSON.stringify(events).includes(secret))
 })

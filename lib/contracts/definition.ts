@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify'
+import type { AuditLog } from './audit.js'
 import type { DatabaseAdapter } from './database-adapter.js'
 import type { Settings } from './settings.js'
 import type { UserId } from './user.js'
@@ -44,6 +45,8 @@ export interface BackendDefaults {
   reportUser(id: UserId): Promise<void>
   /** Runs work in the background. `app.close()` and `app.users.settled()` wait for it; replies do not. */
   background(work: () => Promise<unknown>): void
+  /** Receives audit events of credentials. An accepted request emits none. */
+  readonly audit: Pick<AuditLog, 'emit'>
 }
 
 /** Options with which the sub-plugin of a transport or a strategy is registered. */

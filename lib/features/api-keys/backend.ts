@@ -11,7 +11,6 @@ import {
   type FeatureBackend,
   type MaybePromise,
   type Model,
-  type Row,
   type Session,
   type Strategy,
   type StrategyDefinition,
@@ -59,20 +58,27 @@ function apiKeyStrategy (format: KeyFormat): StrategyDefinition {
   return defineStrategy({ name: 'api-key', setup: (_scope, defaults) => createStrategy(format, defaults) })
 }
 
-function createStrategy (format: KeyFormat, { settings, store, background }: BackendDefaults): Strategy {
+function createStrategy (format: KeyFormat, defaults: BackendDefaults): Strategy {
+  const { settings, store, audit } = defaults
   const model = apiKeyModel(settings.schemas.id)
-  const recordUse = createUseRecorder(store, model, background)
+  const recordUse = createUseRecorder(defaults, model)
 
-  function accept (token: string, request: FastifyRequest | null, found: FoundKey | null): TokenSubject | null {
-    if (found === null) return null
-    const { row, user } = found
+  function accept (
+    id: string,
+    token: string,
+    request: FastifyRequest | null,
+    found: FoundKey | null
+  ): TokenSubject | null {
     const now = settings.clock()
-    if (!isSameSecret(row.digest, digestToken(token, DIGEST_LABEL))) return null
-    if (row.expires_at !== null && row.expires_at.getTime() <= now) return null
-    const ranges = splitList(row.ip_ranges)
-    if (ranges.length > 0 && (request === null || !isInRanges(request.ip, ranges))) return null
-    recordUse(row, now)
-    return { row: user, session: () => keySessionOf(row) }
+    const reason = refusalOf(token, request, found, now)
+    if (reason === null && found !== null) {
+      recordUse(found, now, request)
+      return { row: found.user, session: () => keySessionOf(found.row) }
+    }
+    const user = reason === 'WRONG_KEY' ? null : (found?.user ?? null)
+    const entry = { event: 'api_key.refuse', outcome: 'blocked', reason, user, backend: defaults.backend } as const
+    audit.emit({ ...entry, details: { key: id } }, { request, reply: null })
+    return null
   }
 
   return {
@@ -81,13 +87,28 @@ function createStrategy (format: KeyFormat, { settings, store, background }: Bac
       const id = format.idOf(token)
       if (id === null) return null
       const found = findKey(store, model, id, users)
-      if (found instanceof Promise) return found.then((read) => accept(token, request, read))
-      return accept(token, request, found)
+      if (found instanceof Promise) return found.then((read) => accept(id, token, request, read))
+      return accept(id, token, request, found)
     },
     writeToken () {
       throw FST_USERS_FORBIDDEN() // no login creates an API key
     }
   }
+}
+
+/** Returns why a key is refused; null if it is accepted. */
+function refusalOf (
+  token: string,
+  request: FastifyRequest | null,
+  found: FoundKey | null,
+  now: number
+): 'UNKNOWN_KEY' | 'WRONG_KEY' | 'EXPIRED' | 'WRONG_IP_ADDRESS' | null {
+  if (found === null) return 'UNKNOWN_KEY'
+  const { digest, expires_at: expires, ip_ranges: given } = found.row
+  if (!isSameSecret(digest, digestToken(token, DIGEST_LABEL))) return 'WRONG_KEY'
+  if (expires !== null && expires.getTime() <= now) return 'EXPIRED'
+  const ranges = splitList(given)
+  return ranges.length > 0 && (request === null || !isInRanges(request.ip, ranges)) ? 'WRONG_IP_ADDRESS' : null
 }
 
 interface FoundKey {
@@ -120,21 +141,23 @@ function keySessionOf ({ id, name, scopes, created_at: createdAt }: KeyRow): Ses
 
 /**
  * Returns a function that stores the time of a use in the background, at most once per minute and key. The write
- * changes only this column, and only if no other process has written a later time.
+ * changes only this column, and only if no other process has written a later time: so the first use of a key is
+ * reported once.
  */
 function createUseRecorder (
-  store: DatabaseAdapter,
-  model: Model,
-  background: BackendDefaults['background']
-): (row: Row, now: number) => void {
+  { store, background, audit, backend }: BackendDefaults,
+  model: Model
+): (found: FoundKey, now: number, request: FastifyRequest | null) => void {
   const pending = new Set<string>()
-  return (row, now) => {
-    const { id, last_used_at: last } = row as KeyRow
+  return ({ row: { id, last_used_at: last }, user }, now, request) => {
     if ((last !== null && now - last.getTime() < LAST_USE_MS) || pending.has(id)) return
     pending.add(id)
     background(async () => {
       try {
-        await store.update(model, { id, last_used_at: last }, { last_used_at: new Date(now) })
+        const changed = await store.update(model, { id, last_used_at: last }, { last_used_at: new Date(now) })
+        if (last !== null || changed !== 1) return
+        const entry = { event: 'api_key.first_use', user, actor: user, session: { id }, backend } as const
+        audit.emit({ ...entry, details: { key: id } }, { request, reply: null })
       } finally {
         pending.delete(id)
       }
