@@ -23,6 +23,7 @@ import { manualClock, type ManualClock } from '../lib/testing/index.js'
 import { badges, NUMBER, type Badges } from './helpers/badge-feature.js'
 import { ARTHUR, assertErrorReply, buildApp, cookieOf, PASSWORD, type TestApp } from './helpers/build-app.js'
 import { connectRedis } from './helpers/redis.js'
+import { buildTotpApp } from './helpers/totp-app.js'
 
 const LIFETIME = { lifetimeSeconds: 86_400 }
 const MULTI_FACTOR = 'http://schemas.openid.net/pape/policies/2007/06/multi-factor'
@@ -520,3 +521,77 @@ t.test('VER-05: a new password needs the current one, also right after the login
   const session = headersOf(old, 'jwt', await old.login('jwt', ARTHUR))
   t.equal((await old.send('PATCH', '/users/me', { password: 'excalibur-2' }, session)).statusCode, 200)
 })
+
+t.test('USR-06, USR-09: a superuser authenticates again to set the password of a user, whose sessions end and who is told', async (t) => {
+  const mails: { to: string; subject: string }[] = []
+  const { app, clock, create, enter, login, send } = await serveAll(t, {
+    mail: {
+      from: 'Camelot <no-reply@camelot.bt>',
+      service: 'Camelot',
+      send: async ({ to, subject }) => {
+        mails.push({ to, subject })
+      }
+    }
+  })
+  const user = await create({ is_verified: true })
+  await create({ email: MERLIN, is_superuser: true, is_verified: true })
+  const [own, superuser] = [await enter('stored'), await enter('stored', MERLIN)]
+  const url = `/users/${user.id}`
+  const given = { password: 'excalibur-2' }
+  t.equal((await send('PATCH', url, { ...given, current_password: PASSWORD }, own)).statusCode, 403, 'a user')
+  clock.tick(301)
+  const stale = { code: 'INSUFFICIENT_USER_AUTHENTICATION', max_age: 300 }
+  assertErrorReply(t, await send('PATCH', url, given, superuser), 401, stale.code, stale)
+  const wrong = await send('PATCH', url, { ...given, current_password: 'wrong-password' }, superuser)
+  assertErrorReply(t, wrong, 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD')
+  for (const change of [{ email: 'mordred@camelot.bt' }, { is_superuser: true }]) {
+    assertErrorReply(t, await send('PATCH', url, change, superuser), 401, stale.code, stale, JSON.stringify(change))
+  }
+  t.equal((await send('GET', '/users/me', undefined, own)).statusCode, 200, 'refused requests change nothing')
+  t.equal((await send('PATCH', url, { is_active: true }, superuser)).statusCode, 200, 'other changes need no proof')
+  t.equal((await app.users.update(user, { is_superuser: false })).is_superuser, false, 'nor do those of code')
+  await app.users.settled()
+  mails.length = 0
+  t.equal((await send('PATCH', url, { ...given, current_password: PASSWORD }, superuser)).statusCode, 200)
+  t.equal((await send('GET', '/users/me', undefined, own)).statusCode, 401)
+  t.equal((await login('stored', ARTHUR)).statusCode, 400)
+  t.equal((await login('stored', ARTHUR, given.password)).statusCode, 200)
+  await app.users.settled()
+  t.match(mails.filter(({ subject }) => /password/i.test(subject)), [{ to: ARTHUR }])
+})
+
+t.test('a sensitive transaction of the application needs a recent authentication with both factors', async (t) => {
+  const transfers: unknown[] = []
+  const built = await buildTotpApp(t, {}, (app) => {
+    app.post('/transfers', { preHandler: authenticate({ fresh: 300, methods: 2 }) }, async ({ user }) => {
+      transfers.push(user?.email)
+      return {}
+    })
+  })
+  const { clock, codeOf, present, send } = built
+  const transfer = async (headers: Headers): Promise<LightMyRequestResponse> => send('POST', '/transfers', undefined, headers)
+  const checkRefused = async (session: Headers, name: string): Promise<void> => {
+    const reply = await transfer(session)
+    t.match([reply.statusCode, reply.json()], [401, { code: 'FST_USERS_INSUFFICIENT_USER_AUTHENTICATION' }], name)
+  }
+  const { secret, headers } = await built.enrol()
+  await checkRefused(headers, 'a session with the password only')
+  let cookie = await present(headers, secret)
+  clock.tick(30)
+  let bearer = bearerOf(await built.loginWith('totp', codeOf(secret)))
+  for (const session of [cookie, bearer]) t.equal((await transfer(session)).statusCode, 200)
+  clock.tick(301)
+  for (const session of [cookie, bearer]) await checkRefused(session, 'a session from some time ago')
+  cookie = await present(cookie, secret)
+  clock.tick(30)
+  const again = '/auth/jwt/reauthenticate'
+  const { ticket } = (await send('POST', again, { password: PASSWORD }, bearer)).json<{ detail: { ticket: string } }>().detail
+  await checkRefused(bearer, 'between the factors')
+  bearer = bearerOf(await send('POST', `${again}/totp`, { ticket, code: codeOf(secret) }, bearer))
+  for (const session of [cookie, bearer]) t.equal((await transfer(session)).statusCode, 200)
+  t.strictSame(transfers, Array(4).fill(ARTHUR))
+})
+
+function bearerOf (reply: LightMyRequestResponse): Headers {
+  return { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` }
+}

@@ -68,8 +68,11 @@ export interface UsersApi {
   /**
    * Changes a user. A new password, a new e-mail, a deactivation and `is_verified: true` for an unverified e-mail
    * revoke all sessions. The last one also deletes provider accounts that did not prove the e-mail. With `by: 'self'`
-   * or `'superuser'` and a request, the session of the request must still be valid when the change is written. Throws
-   * `FST_USERS_LAST_SUPERUSER` if no active superuser would be left, `FST_USERS_NOT_FOUND`, `FST_USERS_INVALID_USER`,
+   * or `'superuser'` and a request, the session of the request must still be valid when the change is written. With
+   * `sensitiveChanges: 'confirm'`, that session must be recent for a new password or e-mail and for a new superuser, or
+   * `changes` must have the `current_password` of the user of the session. Throws `FST_USERS_LAST_SUPERUSER` if no
+   * active superuser would be left, `FST_USERS_NOT_FOUND`, `FST_USERS_INVALID_USER`,
+   * `FST_USERS_INSUFFICIENT_USER_AUTHENTICATION`, `FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD`,
    * `FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS`, `FST_USERS_UPDATE_USER_INVALID_PASSWORD`.
    */
   update(user: User | UserId, changes: UserChanges, context?: WriteContext): Promise<User>

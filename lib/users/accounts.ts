@@ -4,7 +4,7 @@ import type { EventContext } from '../contracts/events.js'
 import type { User, UserChanges, UserId, UserRow } from '../contracts/user.js'
 import type { CallContext, WriteContext, Writer } from '../contracts/users-api.js'
 import { FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS, FST_USERS_UPDATE_USER_INVALID_PASSWORD } from '../errors.js'
-import { actingUser, contextOf, countSecondFactors, currentRow, renewSession } from '../sessions/index.js'
+import { actingUser, contextOf, countSecondFactors, currentRow, readActingUser, renewSession } from '../sessions/index.js'
 import { applyPolicy, readPassword } from './credentials.js'
 import { isSameEmail, parseEmail } from './email.js'
 import { createUndoToken, reportEmailChange } from './email-change-undo.js'
@@ -12,7 +12,7 @@ import { writableFields, writableFlags } from './fields.js'
 import type { Rules } from './rules.js'
 import { checkStepUp } from './step-up.js'
 import { isDemotion, requireOtherSuperuser } from './superusers.js'
-import { authorOf, endsSessions, writeChanges } from './user-changes.js'
+import { authorOf, endsSessions, writeChanges, type Author } from './user-changes.js'
 import { requestEmailChange } from './verification.js'
 
 const MASK = '**********'
@@ -54,10 +54,7 @@ async function changeUserRow (
   const context = contextOf(call)
   const author = authorOf(row, by, context.request)
   const needsProofs = author.isOwn && settings.sensitiveChanges === 'confirm'
-  if (needsProofs && isSensitive(row, given)) {
-    const setsPassword = typeof given.password === 'string'
-    await checkStepUp(rules, row, { currentPassword: given.current_password, setsPassword }, context)
-  }
+  await confirmChange(rules, row, given, author, context)
 
   const password = typeof given.password === 'string' ? await readNewPassword(rules, row, given.password, context) : null
   const email = given.email === undefined ? null : parseEmail(given.email)
@@ -88,6 +85,32 @@ async function changeUserRow (
   await hooks.run('onAfterUpdate', { user: rows.toUser(updated), changes: reported }, context)
   if (author.isOwn && endsSessions(row, changes)) await renewOwnSession(rules, updated, context)
   return updated
+}
+
+/**
+ * Throws unless the session of the request may make the change. A superuser confirms the change of another user with
+ * the own session or password: otherwise a stolen session of a superuser would be enough to take over every account.
+ */
+async function confirmChange (
+  rules: Rules,
+  row: UserRow,
+  given: UserChanges,
+  { by, isOwn, session }: Author,
+  context: EventContext
+): Promise<void> {
+  if (rules.settings.sensitiveChanges !== 'confirm') return
+  const { current_password: currentPassword } = given
+  if (isOwn && isSensitive(row, given)) {
+    const setsPassword = typeof given.password === 'string'
+    await checkStepUp(rules, row, { currentPassword, setsPassword }, context)
+  } else if (!isOwn && by === 'superuser' && session !== null && givesAccess(row, given)) {
+    await checkStepUp(rules, await readActingUser(rules, session), { currentPassword }, context)
+  }
+}
+
+/** Returns true if a change of another user lets a person into an account, or makes a superuser. */
+function givesAccess (row: UserRow, given: UserChanges): boolean {
+  return isSensitive(row, given) || (given.is_superuser === true && !row.is_superuser)
 }
 
 /** Returns the changes for a new e-mail. A new mailbox is unverified; a new spelling of the same one stays verified. */

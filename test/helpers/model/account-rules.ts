@@ -146,6 +146,11 @@ function change (model: AccountModel, session: ModelSession, target: Account, ch
   const mustConfirm = isOwn && model.options.confirm
   const isSensitive = password !== undefined || (email !== undefined && storedEmail(email) !== target.email)
   if (mustConfirm && isSensitive) requireProof(model, session, changes)
+  const givesAccess = isSensitive || (superuser === true && !target.isSuperuser)
+  if (!isOwn && model.options.confirm && givesAccess) {
+    const { password: _password, ...proof } = changes // the current password is that of the superuser
+    requireProof(model, session, proof)
+  }
   if (password !== undefined) checkPassword(password, 'UPDATE_USER_INVALID_PASSWORD')
   const isNewMailbox = email !== undefined && !isSameMailbox(email, target.email)
   const moves = isNewMailbox && !mustConfirm // otherwise, the new mailbox confirms the change first
