@@ -60,7 +60,7 @@ export async function runFlow ({ origin, tokenOf, promote, codeOf }: ClientOptio
 
   const registered = await anonymous.POST('/auth/register', { body: { email, password: 'guinevere-1', display_name: 'Arthur' } })
   const user: User = required(registered.data, 'register')
-  assertType<Equal<User, { id: string, email: string, is_active: boolean, is_superuser: boolean, is_verified: boolean, display_name: string, credits: number }>>()
+  assertType<Equal<User, { id: string, email: string, is_active: boolean, is_superuser: boolean, is_verified: boolean, display_name: string, credits: number, role?: 'king' | 'knight' | null }>>()
   steps.push(\`\${registered.response.status} \${user.display_name} \${user.credits}\`)
   // @ts-expect-error a password is needed
   const nothing: Parameters<typeof anonymous.POST<'/auth/register', { body: { email: string } }>>[1] = { body: { email } }
