@@ -308,7 +308,7 @@ t.test('rows 30, 31, 32, 33, 34: each combination of guard options and user flag
   }
 })
 
-t.test('row 34: with an optional guard, request.user is null after a failure and the user otherwise', async (t) => {
+t.test('row 34, BR-04: with an optional guard, request.user is null after a failure and the user otherwise', async (t) => {
   const built = await buildApp(t, {}, (app) => {
     app.get('/optional', { preHandler: authenticate({ optional: true }) }, async ({ user, authentication }) => ({
       user,

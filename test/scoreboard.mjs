@@ -1,7 +1,7 @@
 // Prints which rows of docs/contributing/behaviour.md and which rules of docs/contributing/security-rules.md the tests
-// show. Planned rules do not count. A test names them before the first colon of its title: `row 7: …`,
-// `rows 10, 12: …`, `rows 30-34: …`, `CFG-01, CFG-02: …`, `row 21, JWT-01: …`. A row or rule is shown if a passing test
-// without skipped parts names it, and no failing test names it.
+// show. A rule without a part has a reason on its page instead of a test. A test names rows and rules before the first
+// colon of its title: `row 7: …`, `rows 10, 12: …`, `rows 30-34: …`, `CFG-01, CFG-02: …`, `row 21, JWT-01: …`. A row or
+// rule is shown if a passing test without skipped parts names it, and no failing test names it.
 //
 //   node test/scoreboard.mjs           runs the suite, then prints
 //   node test/scoreboard.mjs --last    prints from the results of the last `npm run unit` or `npm test`
@@ -9,7 +9,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { countResults, judge, parseResults } from './results.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -23,12 +23,22 @@ function readTitles (page, pattern) {
   return Object.fromEntries([...text.matchAll(pattern)].map(([, id, title]) => [id, title]))
 }
 
-function printTable (table, verdicts, label) {
+/** Reads what the pages list. */
+export function readLists () {
+  return {
+    rows: readTitles('behaviour.md', /^\| (\d+) \| ([^|]+) \|/gm),
+    rules: readTitles('security-rules.md', /^- \*\*([A-Z]+-\d\d)\*\* \((?:must|should)\) \*\*(.+?)\.\*\*/gm),
+    reasons: readTitles('security-rules.md', /^\| ([A-Z]+-\d\d) \| (.+) \|$/gm)
+  }
+}
+
+function printTable (table, verdicts, label, reasons = {}) {
   const isShown = ({ passing, failing }) => passing > 0 && failing.length === 0
   for (const [id, words] of Object.entries(table)) {
     const verdict = verdicts.get(id)
     const because = verdict.failing.length > 0 ? `  (fails: ${verdict.failing[0]})` : ''
-    console.log(`${label(id)}  ${isShown(verdict) ? 'shown    ' : 'not shown'}  ${words}${because}`)
+    const state = isShown(verdict) ? 'shown    ' : id in reasons ? 'no part  ' : 'not shown'
+    console.log(`${label(id)}  ${state}  ${words}${because}`)
   }
   return Object.keys(table).filter((id) => isShown(verdicts.get(id))).length
 }
@@ -45,15 +55,15 @@ function main (mode) {
     console.log(`${passed} passed, ${failed} failed`)
     return
   }
-  const rows = readTitles('behaviour.md', /^\| (\d+) \| ([^|]+) \|/gm)
-  const rules = readTitles('security-rules.md', /^- \*\*([A-Z]+-\d\d)\*\* \((?:must|should)\) \*\*(.+?)\.\*\*/gm)
+  const { rows, rules, reasons } = readLists()
   const { verdicts, unknown } = judge(results, [...Object.keys(rows), ...Object.keys(rules)])
   const shownRows = printTable(rows, verdicts, (id) => `row ${id.padStart(2)}`)
-  const shownRules = printTable(rules, verdicts, (id) => id.padEnd(7))
+  const shownRules = printTable(rules, verdicts, (id) => id.padEnd(7), reasons)
   for (const name of unknown) console.log(`there is no ${name}`)
   console.log(
-    `shown ${shownRows} of ${Object.keys(rows).length} rows, ${shownRules} of ${Object.keys(rules).length} rules`
+    `shown ${shownRows} of ${Object.keys(rows).length} rows, ${shownRules} of ${Object.keys(rules).length} rules; ` +
+      `${Object.keys(reasons).length} rules have no part`
   )
 }
 
-main(process.argv[2])
+if (import.meta.url === pathToFileURL(process.argv[1]).href) main(process.argv[2])

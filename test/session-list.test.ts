@@ -358,7 +358,7 @@ t.test('SL-01: hostile user agents and IP addresses are stored shortened and wit
   t.notMatch(JSON.stringify(listed), /script|DROP/)
 })
 
-t.test('SL-01: pages of sessions have a limit and continue after the last session', async (t) => {
+t.test('SL-01, USR-11: pages of sessions have a limit and an order, and continue after the last session', async (t) => {
   const adapter = memory()
   const { app, enter, create, send, tick } = await serve(t, { adapter })
   const user = await create()
@@ -376,7 +376,9 @@ t.test('SL-01: pages of sessions have a limit and continue after the last sessio
     after = `&after=${page.next ?? ''}`
   }
   t.equal(new Set(seen).size, 7)
-  for (const query of ['limit=0', 'limit=101', 'limit=1e1', 'limit=', 'limit=1&limit=2', 'after=', 'after=x', 'after=1.', `after=1.${'x'.repeat(65)}`]) {
+  const first = (await send('GET', `${OWN}?limit=2`, undefined, headers)).body
+  t.equal((await send('GET', `${OWN}?limit=2&sort=hashed_password&order=desc`, undefined, headers)).body, first)
+  for (const query of ['limit=0', 'limit=101', 'limit=1e9', 'limit=1e1', 'limit=', 'limit=1&limit=2', 'after=', 'after=x', 'after=1.', `after=1.${'x'.repeat(65)}`]) {
     assertValidationError(t, await send('GET', `${OWN}?${query}`, undefined, headers), [`/${query.split('=')[0] ?? ''}`], query)
   }
   const unknown = await send('GET', `${OWN}?after=9999999999999999.~`, undefined, headers)

@@ -244,7 +244,7 @@ t.test('a tenant may use the tables of another tenant that has closed', async (t
   })
 })
 
-t.test('two tenants that share one memory() adapter are isolated', async (t) => {
+t.test('TEN-01: two tenants that share one memory() adapter are isolated', async (t) => {
   const shared = memory()
   await checkIsolation(t, await register(t, { users: shared, staff: shared }))
 })

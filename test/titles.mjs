@@ -22,7 +22,7 @@ function readAll () {
 function titlesIn (file, text) {
   const found = []
   const visit = (node) => {
-    if (ts.isCallExpression(node) && /(?:^|\.)test$/.test(node.expression.getText())) {
+    if (ts.isCallExpression(node) && /(?:(?:^|\.)test|^onEveryStore)$/.test(node.expression.getText())) {
       const [title] = node.arguments
       if (title !== undefined && (ts.isStringLiteralLike(title) || ts.isTemplateExpression(title))) {
         found.push({ title: textOf(title), file })

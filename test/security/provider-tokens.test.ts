@@ -8,6 +8,7 @@ import { oauth, openidConnect } from '../../lib/features/oauth/index.js'
 import { openBrowser, ORIGIN, type Browser, type Page } from '../helpers/browser.js'
 import { buildApp, type TestApp } from '../helpers/build-app.js'
 import { startOauthServer, type OauthServer } from '../helpers/oauth-server.js'
+import { makeSigner } from '../helpers/oauth-tokens.js'
 
 interface Setup extends TestApp {
   idp: OauthServer
@@ -104,4 +105,35 @@ t.test('OAU-15: a session does not depend on the provider after the login, and i
   t.equal((await browser.ask('/auth/cookie/logout', { method: 'POST' })).status, 204)
   t.equal((await browser.ask('/users/me')).status, 401)
   t.equal(idp.seen.length, before)
+})
+
+t.test('OAU-17: no route logs in with a token of a provider that a client posts', async (t) => {
+  const { browser, idp, send, routes } = await setUp(t)
+  const claims = { sub: 'lancelot', email: 'lancelot@camelot.bt', email_verified: true }
+  idp.behavior.claims = claims
+  const [, entered] = await visit(browser, '/auth/openid/authorize')
+  t.equal(entered?.status, 204, 'the account of the provider can log in')
+  const now = Math.floor(Date.now() / 1000)
+  // signed by the provider, for this client and this account
+  const idToken = makeSigner().sign({ iss: idp.url, aud: 'client-id', iat: now, exp: now + 300, ...claims })
+  const given = {
+    ...{ id_token: idToken, access_token: idToken, token: idToken, credential: idToken, code: idToken },
+    ...{ username: claims.email, password: idToken }
+  }
+  const tried: string[] = []
+  for (const { method, url } of routes.filter(({ url }) => url.startsWith('/auth/'))) {
+    for (const name of ['GET', 'POST'] as const) {
+      if (![method].flat().includes(name)) continue
+      const query = new URLSearchParams({ ...given, state: idToken }).toString()
+      const reply = await send(name, name === 'GET' ? `${url}?${query}` : url, name === 'GET' ? undefined : given)
+      t.notMatch(reply.body, /access_token/, `${name} ${url}`)
+      t.notOk(reply.cookies.some((cookie) => cookie.name === '__Host-users-cookie' && cookie.value !== ''), `${name} ${url}`)
+      tried.push(`${name} ${url}`)
+    }
+  }
+  for (const route of ['GET /auth/openid/callback', 'POST /auth/jwt/login', 'POST /auth/cookie/login']) {
+    t.ok(tried.includes(route), route)
+  }
+  t.equal((await send('GET', '/users/me', undefined, { authorization: `Bearer ${idToken}` })).statusCode, 401)
+  t.equal((await send('GET', '/users/me', undefined, { cookie: `__Host-users-cookie=${idToken}` })).statusCode, 401)
 })
