@@ -522,7 +522,8 @@ t.test('AUD-01, KEY-01: the first use of a key and refused uses are audit events
   t.equal(events.length, ofUse().length + 1, 'only the creation and the first use have been reported')
   t.equal(ofUse().length, 1)
 
-  const { id: otherId, key: other } = await built.createKey({ expires_at: new Date(Date.now() + 600_000).toISOString() })
+  const expires = new Date(Date.now() + 600_000).toISOString()
+  const { id: otherId, key: other } = await built.createKey({ expires_at: expires })
   const { id: farId, key: far } = await built.createKey({ ip_ranges: ['192.0.2.0/24'] })
   const { idOf } = createKeyFormat(key.split('_')[0] ?? '')
   const forged = forge(key)
