@@ -70,7 +70,7 @@ function createStrategy (format: KeyFormat, defaults: BackendDefaults): Strategy
     found: FoundKey | null
   ): TokenSubject | null {
     const now = settings.clock()
-    const reason = refusalOf(token, request, found, now)
+    const reason = keyRefusalOf(token, request, found, now)
     if (reason === null && found !== null) {
       recordUse(found, now, request)
       return { row: found.user, session: () => keySessionOf(found.row) }
@@ -97,7 +97,7 @@ function createStrategy (format: KeyFormat, defaults: BackendDefaults): Strategy
 }
 
 /** Returns why a key is refused; null if it is accepted. */
-function refusalOf (
+function keyRefusalOf (
   token: string,
   request: FastifyRequest | null,
   found: FoundKey | null,
