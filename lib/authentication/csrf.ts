@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { Settings } from '../contracts/settings.js'
 import type { Transport } from '../contracts/transport.js'
+import { FST_USERS_CROSS_SITE_REQUEST } from '../errors.js'
 
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']) // RFC 9110, section 9.2.1
 /**
@@ -33,6 +34,19 @@ export function isCrossSite (
   if (origin !== undefined && isTrusted(origin, settings)) return false
   if (fetchSite !== undefined && fetchSite !== 'none') return fetchSite !== 'same-origin'
   return origin !== undefined && !isOwnOrigin(origin, request, settings, transport)
+}
+
+/**
+ * Creates a hook that refuses requests of other sites with `FST_USERS_CROSS_SITE_REQUEST`, if browsers send the
+ * credential of the transport by themselves.
+ */
+export function refuseCrossSite (
+  settings: Settings,
+  transport: Pick<Transport, 'ambient' | 'secure'>
+): (request: FastifyRequest) => Promise<void> {
+  return async (request) => {
+    if (transport.ambient && isCrossSite(request, settings, transport)) throw FST_USERS_CROSS_SITE_REQUEST()
+  }
 }
 
 function isTrusted (origin: string, { trustedOrigins }: Settings): boolean {

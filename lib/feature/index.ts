@@ -63,10 +63,12 @@ export {
   describeRoute,
   errorReplies,
   optionalBody,
+  ownAccountGuard,
   replyOf,
   rememberableBody,
   rereadSession,
   stepUpBody,
+  superuserGuard,
   UNREAD_BODY_ERRORS,
   wantsToBeRemembered,
   type ErrorWord,
@@ -78,6 +80,7 @@ export {
   includesScopes,
   isCrossSite,
   isScope,
+  refuseCrossSite,
   scopesFlag,
   type GuardHook
 } from '../authentication/index.js'

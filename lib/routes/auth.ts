@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import { LoginBody, type RememberedLoginBody } from '../../schemas/index.js'
-import { authenticate, isCrossSite } from '../authentication/index.js'
+import { authenticate, refuseCrossSite } from '../authentication/index.js'
 import type { Backend } from '../contracts/backend.js'
 import type { RouteGroup } from '../contracts/route-group.js'
 import type { Settings } from '../contracts/settings.js'
-import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_LOGIN_BAD_CREDENTIALS } from '../errors.js'
+import { FST_USERS_LOGIN_BAD_CREDENTIALS } from '../errors.js'
 import { traceLogin } from '../shared/tracing.js'
 import { kGuard } from '../symbols.js'
 import type { UsersService } from '../users/index.js'
@@ -66,9 +66,7 @@ function addLoginRoute (scope: FastifyInstance, { users, settings, backend }: Ba
           )
         }
       },
-      onRequest: async (request) => {
-        if (transport.ambient && isCrossSite(request, settings, transport)) throw FST_USERS_CROSS_SITE_REQUEST()
-      }
+      onRequest: refuseCrossSite(settings, transport)
     },
     async (request, reply) => {
       const context = { request, reply, backend: name }

@@ -1,13 +1,12 @@
 import { Type, type TObject } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
 import { checkbox, component, isChecked, Token, type Checkbox } from '../../schemas/index.js'
-import { authenticate, isCrossSite } from '../authentication/index.js'
+import { authenticate, refuseCrossSite } from '../authentication/index.js'
 import type { Backend } from '../contracts/backend.js'
 import type { LoginAnswer, LoginStep } from '../contracts/login-step.js'
 import type { RouteGroup } from '../contracts/route-group.js'
 import { SECOND_FACTOR_GROUP } from '../contracts/second-factors.js'
 import type { IssuedToken } from '../contracts/strategy.js'
-import { FST_USERS_CROSS_SITE_REQUEST } from '../errors.js'
 import type { UsersService } from '../users/index.js'
 import { describeRoute } from './describe-route.js'
 import { addFormParsers } from './parsers.js'
@@ -51,9 +50,7 @@ function loginKind ({ users, settings, backend }: StepRoutesOptions, { group }: 
     summary: 'Answer the login step',
     errors: transport.ambient ? ['CROSS_SITE_REQUEST'] : [],
     hooks: {
-      onRequest: async (request) => {
-        if (transport.ambient && isCrossSite(request, settings, transport)) throw FST_USERS_CROSS_SITE_REQUEST()
-      }
+      onRequest: refuseCrossSite(settings, transport)
     },
     resume: (answer, context) => users.resumeSession(backend, answer, context)
   }

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { SecondFactorRead } from '../../schemas/index.js'
-import { authenticate, currentUser } from '../authentication/index.js'
+import { currentUser } from '../authentication/index.js'
 import type { RouteGroup } from '../contracts/route-group.js'
 import type { UserSecondFactor } from '../contracts/second-factors.js'
 import type { Settings } from '../contracts/settings.js'
@@ -11,6 +11,7 @@ import { describeRoute } from './describe-route.js'
 import { rereadSession } from './reread-session.js'
 import { errorReplies, replyOf, UNREAD_BODY_ERRORS } from './replies.js'
 import { createTargetLoader, targetDecorator, targetOf } from './user-by-id.js'
+import { superuserGuard } from './user-guards.js'
 
 interface SecondFactorRoutesOptions {
   /** Names of the factors of all features. */
@@ -29,7 +30,7 @@ export const secondFactorRoutes: RouteGroup<UsersService, SecondFactorRoutesOpti
 }
 
 function addListFactorsRoute (scope: FastifyInstance, { users, settings }: Options): void {
-  const superuser = authenticate({ superuser: true, verified: settings.routes.users.requireVerification })
+  const superuser = superuserGuard(settings)
   scope.get(PATH, {
     schema: {
       ...describeRoute(settings, {
@@ -49,7 +50,7 @@ function addListFactorsRoute (scope: FastifyInstance, { users, settings }: Optio
 }
 
 function addRemoveRoutes (scope: FastifyInstance, { users, settings, names }: Options): void {
-  const superuser = authenticate({ superuser: true, verified: settings.routes.users.requireVerification })
+  const superuser = superuserGuard(settings)
   const hooks = { onRequest: [superuser, createTargetLoader(users, settings)], preHandler: rereadSession(superuser) }
   const response = {
     204: Type.Null({ description: 'The factors are removed, and the sessions of the user have ended.' }),

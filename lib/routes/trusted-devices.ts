@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import { TrustedDeviceRead } from '../../schemas/index.js'
-import { authenticate, currentUser, type GuardHook } from '../authentication/index.js'
+import { currentUser, type GuardHook } from '../authentication/index.js'
 import type { RouteGroup } from '../contracts/route-group.js'
 import type { TrustedDevice } from '../contracts/second-factors.js'
 import type { Settings } from '../contracts/settings.js'
@@ -12,6 +12,7 @@ import { describeRoute } from './describe-route.js'
 import { rereadSession } from './reread-session.js'
 import { errorReplies, replyOf, UNREAD_BODY_ERRORS, type ErrorWord } from './replies.js'
 import { createTargetLoader, targetDecorator, targetOf } from './user-by-id.js'
+import { ownAccountGuard, superuserGuard } from './user-guards.js'
 
 /** The routes of one kind of access: of users to their own devices, or of superusers to those of any user. */
 interface Access {
@@ -35,7 +36,7 @@ export const trustedDeviceRoutes: RouteGroup<UsersService> = async (scope, { use
 }
 
 function ownAccess (settings: Settings): Access {
-  const guard = authenticate({ verified: settings.routes.users.requireVerification })
+  const guard = ownAccountGuard(settings)
   const summaries = { list: 'List your trusted devices', end: 'End a trusted device', endAll: 'End your trusted devices' }
   return {
     path: '/me/trusted-devices',
@@ -49,7 +50,7 @@ function ownAccess (settings: Settings): Access {
 }
 
 function superuserAccess (users: UsersService, settings: Settings): Access {
-  const guard = authenticate({ superuser: true, verified: settings.routes.users.requireVerification })
+  const guard = superuserGuard(settings)
   const summaries = {
     list: 'List the trusted devices of a user',
     end: 'End a trusted device of a user',

@@ -1,12 +1,13 @@
 import { Type, type TObject, type TSchema } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import { component, CurrentPasswordBody } from '../../schemas/index.js'
-import { authenticate, currentUser, type GuardHook } from '../authentication/index.js'
+import { currentUser, type GuardHook } from '../authentication/index.js'
 import type { RouteGroup } from '../contracts/route-group.js'
 import type { Settings } from '../contracts/settings.js'
 import type { User as AnyUser, UserChanges } from '../contracts/user.js'
 import { parseNewEmail, type UsersService } from '../users/index.js'
 import { describeRoute } from './describe-route.js'
+import { ownAccountGuard, superuserGuard } from './user-guards.js'
 import { rereadSession } from './reread-session.js'
 import { createTargetLoader, targetDecorator, targetOf } from './user-by-id.js'
 import { BODY_ERRORS, errorReplies, replyOf, UNREAD_BODY_ERRORS, type ErrorWord } from './replies.js'
@@ -48,8 +49,7 @@ const IdParams = Type.Object({ id: Type.String() })
  */
 export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, settings }) => {
   const { schemas, sensitiveChanges } = settings
-  const verified = settings.routes.users.requireVerification
-  const superuser = authenticate({ superuser: true, verified })
+  const superuser = superuserGuard(settings)
   scope.decorateRequest(targetDecorator, null)
   const context: RouteContext = {
     users,
@@ -62,7 +62,7 @@ export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, sett
         )
         : schemas.UserUpdate,
     UserReply: replyOf(schemas.UserRead, 'The user.'),
-    own: authenticate({ verified }),
+    own: ownAccountGuard(settings),
     superuser,
     byId: [superuser, createTargetLoader(users, settings)]
   }

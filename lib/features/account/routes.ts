@@ -7,6 +7,7 @@ import {
   currentUser,
   describeRoute,
   errorReplies,
+  ownAccountGuard,
   replyOf,
   rereadSession,
   stepUpBody,
@@ -38,7 +39,7 @@ export const accountRoutes: FastifyPluginAsync<RoutesOptions> = async (scope, op
 
 function addDeleteAccountRoute (scope: FastifyInstance, { kit, settings: { delayMs }, api }: RoutesOptions): void {
   const { settings } = kit
-  const own = authenticate({ verified: settings.routes.users.requireVerification })
+  const own = ownAccountGuard(settings)
   const { body, errors } = stepUpBody(settings, STEP_UP)
   scope.delete<{ Body: CurrentPasswordBody | undefined }>(
     `${settings.routes.users.prefix}/me`,

@@ -1,11 +1,11 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import {
-  authenticate,
   BODY_ERRORS,
   CONFIRM_ERRORS,
   currentUser,
   describeRoute,
   errorReplies,
+  ownAccountGuard,
   replyOf,
   rereadSession,
   Type,
@@ -39,10 +39,6 @@ export function newKeyOf ({ name, scopes, expires_at: expiresAt, ip_ranges: rang
   return { name, scopes, ip_ranges: ranges, expires_at: isGiven ? new Date(expiresAt) : null }
 }
 
-function keyOwnerGuard ({ settings }: FeatureKit): ReturnType<typeof authenticate> {
-  return authenticate({ verified: settings.routes.users.requireVerification })
-}
-
 function addListKeysRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
   const { settings } = kit
   scope.get('/me/api-keys', {
@@ -53,14 +49,14 @@ function addListKeysRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOp
         ...errorReplies(settings, ...SESSION_ERRORS)
       }
     },
-    onRequest: keyOwnerGuard(kit),
+    onRequest: ownAccountGuard(kit.settings),
     exposeHeadRoute: false
   }, async (request) => await keys.list(currentUser(request)))
 }
 
 function addCreateKeyRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
   const { settings } = kit
-  const own = keyOwnerGuard(kit)
+  const own = ownAccountGuard(kit.settings)
   scope.post<{ Body: ApiKeyCreate }>('/me/api-keys', {
     schema: {
       ...describeRoute(settings, {
@@ -88,7 +84,7 @@ function addCreateKeyRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesO
 
 function addRenameKeyRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
   const { settings } = kit
-  const own = keyOwnerGuard(kit)
+  const own = ownAccountGuard(kit.settings)
   scope.patch<{ Params: { id: string }; Body: ApiKeyRename }>('/me/api-keys/:id', {
     schema: {
       ...describeRoute(settings, { tags: ['users'], operation: 'renameApiKey', summary: 'Rename an API key' }),
@@ -109,7 +105,7 @@ function addRenameKeyRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesO
 
 function addRevokeKeyRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
   const { settings } = kit
-  const own = keyOwnerGuard(kit)
+  const own = ownAccountGuard(kit.settings)
   scope.delete<{ Params: { id: string } }>('/me/api-keys/:id', {
     schema: {
       ...describeRoute(settings, { tags: ['users'], operation: 'revokeApiKey', summary: 'Revoke an API key' }),

@@ -1,12 +1,12 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import {
-  authenticate,
   CONFIRM_ERRORS,
   describeRoute,
   errorReplies,
   FST_USERS_FORBIDDEN,
   replyOf,
   rereadSession,
+  superuserGuard,
   Type,
   UNREAD_BODY_ERRORS,
   type FeatureKit,
@@ -32,10 +32,6 @@ async function readSuperuser (kit: FeatureKit, request: Parameters<FeatureKit['r
   return row
 }
 
-function serviceAccountGuard ({ settings }: FeatureKit): ReturnType<typeof authenticate> {
-  return authenticate({ superuser: true, verified: settings.routes.users.requireVerification })
-}
-
 function addListServiceAccountsRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
   const { settings } = kit
   scope.get('/', {
@@ -50,14 +46,14 @@ function addListServiceAccountsRoute (scope: FastifyInstance, { kit, keys }: Api
         ...errorReplies(settings, ...SESSION_ERRORS)
       }
     },
-    onRequest: serviceAccountGuard(kit),
+    onRequest: superuserGuard(kit.settings),
     exposeHeadRoute: false
   }, async () => await keys.listServices())
 }
 
 function addCreateServiceAccountRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
   const { settings } = kit
-  const guard = serviceAccountGuard(kit)
+  const guard = superuserGuard(kit.settings)
   scope.post<{ Body: ApiKeyCreate }>('/', {
     schema: {
       ...describeRoute(settings, {
@@ -85,7 +81,7 @@ function addCreateServiceAccountRoute (scope: FastifyInstance, { kit, keys }: Ap
 
 function addDeleteServiceAccountRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOptions): void {
   const { settings } = kit
-  const guard = serviceAccountGuard(kit)
+  const guard = superuserGuard(kit.settings)
   scope.delete<{ Params: { id: string } }>('/:id', {
     schema: {
       ...describeRoute(settings, {

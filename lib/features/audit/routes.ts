@@ -2,11 +2,11 @@ import type { FastifyPluginAsync } from 'fastify'
 import {
   AUDIT_OUTCOMES,
   AuditEvent,
-  authenticate,
   component,
   describeRoute,
   errorReplies,
   replyOf,
+  superuserGuard,
   Type,
   type FeatureKit,
   type Static
@@ -61,7 +61,7 @@ export const auditRoutes: FastifyPluginAsync<AuditRoutesOptions> = async (scope,
           ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN', 'BAD_REQUEST', 'VALIDATION')
         }
       },
-      onRequest: authenticate({ superuser: true, verified: settings.routes.users.requireVerification }),
+      onRequest: superuserGuard(settings),
       exposeHeadRoute: false
     },
     async ({ query: { from, to, limit, ...rest } }) =>

@@ -1,11 +1,10 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import {
   BODY_ERRORS,
   captchaErrors,
   describeRoute,
   errorReplies,
-  FST_USERS_CROSS_SITE_REQUEST,
-  isCrossSite,
+  refuseCrossSite,
   rememberableBody,
   replyOf,
   wantsToBeRemembered,
@@ -49,7 +48,7 @@ function addRequestEmailLoginRoute (scope: FastifyInstance, options: RoutesOptio
           ...errorReplies(settings, ...BODY_ERRORS, ...commonErrors(options, 'email-login'))
         }
       },
-      onRequest: refuseCrossSiteEmailLogin(options)
+      onRequest: refuseCrossSite(settings, backend.transport)
     },
     async (request, reply) => {
       const ticket = await logins.request(request.body.email, { backend: backend.name, request, reply })
@@ -86,7 +85,7 @@ function addConfirmEmailLoginRoute (scope: FastifyInstance, options: RoutesOptio
           )
         }
       },
-      onRequest: refuseCrossSiteEmailLogin(options)
+      onRequest: refuseCrossSite(settings, backend.transport)
     },
     async (request, reply) => {
       const context = { backend: backend.name, request, reply }
@@ -99,13 +98,4 @@ function addConfirmEmailLoginRoute (scope: FastifyInstance, options: RoutesOptio
 function commonErrors ({ kit: { settings }, backend }: RoutesOptions, kind: string): readonly ErrorWord[] {
   const crossSite = backend.transport.ambient ? ['CROSS_SITE_REQUEST' as const] : []
   return [...captchaErrors(settings, kind), ...crossSite, 'TOO_MANY_ATTEMPTS']
-}
-
-/** Both routes set a cookie at a cookie backend, so requests of other sites are refused. */
-function refuseCrossSiteEmailLogin (
-  { kit, backend: { transport } }: RoutesOptions
-): (request: FastifyRequest) => Promise<void> {
-  return async (request) => {
-    if (transport.ambient && isCrossSite(request, kit.settings, transport)) throw FST_USERS_CROSS_SITE_REQUEST()
-  }
 }

@@ -2,14 +2,14 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import {
   acceptMissingBody,
-  authenticate,
   currentUser,
   describeRoute,
   errorReplies,
-  type FeatureKit,
+  ownAccountGuard,
   replyOf,
   rereadSession,
   stepUpBody,
+  type FeatureKit,
   type UserId,
   type CurrentPasswordBody
 } from '../../feature/index.js'
@@ -44,7 +44,7 @@ function addListAccountsRoute (scope: FastifyInstance, { kit: { settings }, acco
           ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN')
         }
       },
-      onRequest: authenticate({ verified: settings.routes.users.requireVerification }),
+      onRequest: ownAccountGuard(settings),
       exposeHeadRoute: false
     },
     async (request) => accounts.list(currentUser(request).id as UserId) // the id kind of the registered schemas
@@ -55,7 +55,7 @@ function addUnlinkRoute (scope: FastifyInstance, { kit, accounts }: AccountRoute
   const { settings } = kit
   const idKind = settings.schemas.id
   const { body, errors } = stepUpBody(settings)
-  const own = authenticate({ verified: settings.routes.users.requireVerification })
+  const own = ownAccountGuard(settings)
 
   scope.delete<{ Params: { id: string }; Body: CurrentPasswordBody | undefined }>(
     '/me/oauth-accounts/:id',

@@ -1,10 +1,9 @@
-import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import {
   BODY_ERRORS,
   describeRoute,
   errorReplies,
-  FST_USERS_CROSS_SITE_REQUEST,
-  isCrossSite,
+  refuseCrossSite,
   rememberableBody,
   replyOf,
   UNREAD_BODY_ERRORS,
@@ -44,7 +43,7 @@ function addLoginOptionsRoute (scope: FastifyInstance, options: LoginRoutesOptio
         ...errorReplies(settings, ...UNREAD_BODY_ERRORS, ...crossSiteErrors(options), 'TOO_MANY_ATTEMPTS')
       }
     },
-    onRequest: refuseCrossSitePasskeyLogin(options)
+    onRequest: refuseCrossSite(settings, backend.transport)
   }, async (request, reply) => await logins.begin(backend, { request, reply }))
 }
 
@@ -68,7 +67,7 @@ function addPasskeyLoginRoute (scope: FastifyInstance, options: LoginRoutesOptio
         )
       }
     },
-    onRequest: refuseCrossSitePasskeyLogin(options)
+    onRequest: refuseCrossSite(settings, backend.transport)
   }, async (request, reply) => {
     const rememberMe = wantsToBeRemembered(request.body)
     const issued = await logins.finish(backend, request.body, { request, reply, rememberMe })
@@ -78,12 +77,4 @@ function addPasskeyLoginRoute (scope: FastifyInstance, options: LoginRoutesOptio
 
 function crossSiteErrors ({ backend: { transport } }: LoginRoutesOptions): readonly 'CROSS_SITE_REQUEST'[] {
   return transport.ambient ? ['CROSS_SITE_REQUEST'] : []
-}
-
-function refuseCrossSitePasskeyLogin (
-  { kit: { settings }, backend: { transport } }: LoginRoutesOptions
-): (request: FastifyRequest) => Promise<void> {
-  return async (request) => {
-    if (transport.ambient && isCrossSite(request, settings, transport)) throw FST_USERS_CROSS_SITE_REQUEST()
-  }
 }

@@ -6,6 +6,7 @@ import {
   currentUser,
   describeRoute,
   errorReplies,
+  ownAccountGuard,
   replyOf,
   rereadSession,
   stepUpBody,
@@ -41,10 +42,6 @@ export const ownRoutes: FastifyPluginAsync<OwnRoutesOptions> = async (scope, opt
   addListPasskeysRoute(scope, options)
   addRenamePasskeyRoute(scope, options)
   addDeletePasskeyRoute(scope, options)
-}
-
-function passkeyOwnerGuard ({ settings }: FeatureKit): Guard {
-  return authenticate({ verified: settings.routes.users.requireVerification })
 }
 
 /** Users add passkeys only with a verified e-mail, whose owner would otherwise not learn about the passkey. */
@@ -119,14 +116,14 @@ function addListPasskeysRoute (scope: FastifyInstance, { kit, api }: OwnRoutesOp
       ...describeRoute(settings, { tags: ['users'], operation: 'passkeys', summary: 'List your passkeys' }),
       response: { 200: replyOf(Type.Array(PasskeyRead), 'The passkeys.'), ...errorReplies(settings, ...SESSION_ERRORS) }
     },
-    onRequest: passkeyOwnerGuard(kit),
+    onRequest: ownAccountGuard(kit.settings),
     exposeHeadRoute: false
   }, async (request) => await api.list(currentUser(request)))
 }
 
 function addRenamePasskeyRoute (scope: FastifyInstance, { kit, api }: OwnRoutesOptions): void {
   const { settings } = kit
-  const own = passkeyOwnerGuard(kit)
+  const own = ownAccountGuard(kit.settings)
   scope.patch<{ Params: { id: string }; Body: PasskeyRename }>('/me/passkeys/:id', {
     schema: {
       ...describeRoute(settings, { tags: ['users'], operation: 'renamePasskey', summary: 'Rename a passkey' }),
@@ -147,7 +144,7 @@ function addRenamePasskeyRoute (scope: FastifyInstance, { kit, api }: OwnRoutesO
 
 function addDeletePasskeyRoute (scope: FastifyInstance, { kit, rows }: OwnRoutesOptions): void {
   const { settings } = kit
-  const own = passkeyOwnerGuard(kit)
+  const own = ownAccountGuard(kit.settings)
   const { body, errors } = stepUpBody(settings)
   scope.delete<{ Params: { id: string }; Body: CurrentPasswordBody | undefined }>('/me/passkeys/:id', {
     schema: {

@@ -5,6 +5,7 @@ import {
   currentUser,
   describeRoute,
   errorReplies,
+  ownAccountGuard,
   replyOf,
   rereadSession,
   stepUpBody,
@@ -44,7 +45,7 @@ function addCountCodesRoute (scope: FastifyInstance, { kit: { settings }, stored
         ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN')
       }
     },
-    onRequest: authenticate({ verified: settings.routes.users.requireVerification }),
+    onRequest: ownAccountGuard(settings),
     exposeHeadRoute: false
   }, async (request) => await stored.state(currentUser(request)))
 }

@@ -1,12 +1,11 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import {
   addFormParsers,
   BODY_ERRORS,
   describeRoute,
   errorReplies,
-  FST_USERS_CROSS_SITE_REQUEST,
-  isCrossSite,
   isRemembered,
+  refuseCrossSite,
   replyOf,
   Type,
   UNREAD_BODY_ERRORS,
@@ -56,7 +55,7 @@ function addRefreshRoute (scope: FastifyInstance, options: RoutesOptions): void 
           ...errorReplies(settings, 'REFRESH_TOKEN_INVALID', 'TOO_MANY_ATTEMPTS', ...bodyErrors(options))
         }
       },
-      onRequest: refuseCrossSiteRefresh(options)
+      onRequest: refuseCrossSiteCookie(options)
     },
     async (request, reply) => {
       const token = cookie === null ? request.body?.refresh_token : cookie.read(request)
@@ -94,7 +93,7 @@ function addRevokeTokenRoute (scope: FastifyInstance, options: RoutesOptions): v
           ...errorReplies(settings, ...bodyErrors(options))
         }
       },
-      onRequest: refuseCrossSiteRefresh(options)
+      onRequest: refuseCrossSiteCookie(options)
     },
     async (request, reply) => {
       const token = cookie === null ? request.body?.token : cookie.read(request)
@@ -120,8 +119,6 @@ function bodyErrors ({ cookie }: RoutesOptions): readonly Parameters<typeof erro
 }
 
 /** Browsers send the cookie by themselves, so requests of other sites are refused. */
-function refuseCrossSiteRefresh ({ kit, cookie }: RoutesOptions): (request: FastifyRequest) => Promise<void> {
-  return async (request) => {
-    if (cookie !== null && isCrossSite(request, kit.settings, cookie)) throw FST_USERS_CROSS_SITE_REQUEST()
-  }
+function refuseCrossSiteCookie ({ kit, cookie }: RoutesOptions): ReturnType<typeof refuseCrossSite> {
+  return refuseCrossSite(kit.settings, { ambient: cookie !== null, secure: cookie?.secure ?? true })
 }

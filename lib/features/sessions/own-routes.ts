@@ -1,11 +1,11 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import {
   acceptMissingBody,
-  authenticate,
   currentUser,
   describeRoute,
   errorReplies,
   FST_USERS_UNAUTHENTICATED,
+  ownAccountGuard,
   replyOf,
   rereadSession,
   stepUpBody,
@@ -38,10 +38,6 @@ export function readQuery ({ limit, after }: SessionListQuery): SessionQuery {
   return { ...(limit === undefined ? {} : { limit: Number(limit) }), ...(after === undefined ? {} : { after }) }
 }
 
-function sessionOwnerGuard ({ settings }: FeatureKit): ReturnType<typeof authenticate> {
-  return authenticate({ verified: settings.routes.users.requireVerification })
-}
-
 function addListSessionsRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOptions): void {
   const { settings } = kit
   scope.get<{ Querystring: SessionListQuery }>('/me/sessions', {
@@ -58,7 +54,7 @@ function addListSessionsRoute (scope: FastifyInstance, { kit, sessions }: Sessio
         ...errorReplies(settings, ...SESSION_ERRORS, ...QUERY_ERRORS)
       }
     },
-    onRequest: sessionOwnerGuard(kit),
+    onRequest: ownAccountGuard(kit.settings),
     exposeHeadRoute: false
   }, async (request) => {
     const { id } = request.authentication?.session ?? {}
@@ -71,7 +67,7 @@ function addListSessionsRoute (scope: FastifyInstance, { kit, sessions }: Sessio
 
 function addEndSessionRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOptions): void {
   const { settings } = kit
-  const own = sessionOwnerGuard(kit)
+  const own = ownAccountGuard(kit.settings)
   const { body, errors } = stepUpBody(settings)
   scope.delete<{ Params: { id: string }; Body: CurrentPasswordBody | undefined }>('/me/sessions/:id', {
     schema: {
@@ -95,7 +91,7 @@ function addEndSessionRoute (scope: FastifyInstance, { kit, sessions }: SessionR
 
 function addEndOthersRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOptions): void {
   const { settings } = kit
-  const own = sessionOwnerGuard(kit)
+  const own = ownAccountGuard(kit.settings)
   const { body, errors } = stepUpBody(settings)
   scope.delete<{ Body: CurrentPasswordBody | undefined }>('/me/sessions', {
     schema: {

@@ -1,7 +1,6 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import {
   acceptMissingBody,
-  authenticate,
   describeRoute,
   errorReplies,
   FST_USERS_FORBIDDEN,
@@ -9,6 +8,7 @@ import {
   replyOf,
   rereadSession,
   stepUpBody,
+  superuserGuard,
   Type,
   UNREAD_BODY_ERRORS,
   type FeatureKit,
@@ -31,10 +31,6 @@ export const superuserSessionRoutes: FastifyPluginAsync<SessionRoutesOptions> = 
   addEndUserSessionRoute(scope, options)
   addEndAllRoute(scope, options)
   addEndAllUsersRoute(scope, options)
-}
-
-function userSessionGuard ({ settings }: FeatureKit): ReturnType<typeof authenticate> {
-  return authenticate({ superuser: true, verified: settings.routes.users.requireVerification })
 }
 
 /** Returns the user with the id in the URL. Throws `FST_USERS_NOT_FOUND`. */
@@ -68,7 +64,7 @@ function addListUserSessionsRoute (scope: FastifyInstance, { kit, sessions }: Se
         ...errorReplies(settings, ...SESSION_ERRORS, ...QUERY_ERRORS, 'NOT_FOUND')
       }
     },
-    onRequest: userSessionGuard(kit),
+    onRequest: superuserGuard(kit.settings),
     exposeHeadRoute: false
   }, async (request) => {
     const { id } = request.authentication?.session ?? {}
@@ -79,7 +75,7 @@ function addListUserSessionsRoute (scope: FastifyInstance, { kit, sessions }: Se
 
 function addEndUserSessionRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOptions): void {
   const { settings } = kit
-  const guard = userSessionGuard(kit)
+  const guard = superuserGuard(kit.settings)
   scope.delete<{ Params: { id: string; session: string } }>('/:id/sessions/:session', {
     schema: {
       ...describeRoute(settings, { tags: ['users'], operation: 'endUserSession', summary: 'End a session of a user' }),
@@ -103,7 +99,7 @@ function addEndUserSessionRoute (scope: FastifyInstance, { kit, sessions }: Sess
 
 function addEndAllRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOptions): void {
   const { settings } = kit
-  const guard = userSessionGuard(kit)
+  const guard = superuserGuard(kit.settings)
   scope.delete<{ Params: { id: string } }>('/:id/sessions', {
     schema: {
       ...describeRoute(settings, {
@@ -129,7 +125,7 @@ function addEndAllRoute (scope: FastifyInstance, { kit, sessions }: SessionRoute
 
 function addEndAllUsersRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOptions): void {
   const { settings } = kit
-  const guard = userSessionGuard(kit)
+  const guard = superuserGuard(kit.settings)
   const { body, errors } = stepUpBody(settings)
   scope.delete<{ Body: CurrentPasswordBody | undefined }>('/sessions', {
     schema: {

@@ -8,6 +8,7 @@ import {
   currentUser,
   describeRoute,
   errorReplies,
+  ownAccountGuard,
   recoveryCodesOf,
   replyOf,
   rereadSession,
@@ -51,10 +52,6 @@ export const totpRoutes: FastifyPluginAsync<TotpRoutesOptions> = async (scope, o
   addRemoveRoute(scope, options)
 }
 
-function totpOwnerGuard ({ settings }: FeatureKit): ReturnType<typeof authenticate> {
-  return authenticate({ verified: settings.routes.users.requireVerification })
-}
-
 function addReadTotpRoute (scope: FastifyInstance, { kit, authenticators }: TotpRoutesOptions): void {
   const { settings } = kit
   scope.get('/me/totp', {
@@ -69,7 +66,7 @@ function addReadTotpRoute (scope: FastifyInstance, { kit, authenticators }: Totp
         ...errorReplies(settings, ...SESSION_ERRORS)
       }
     },
-    onRequest: totpOwnerGuard(kit),
+    onRequest: ownAccountGuard(kit.settings),
     exposeHeadRoute: false
   }, async (request) => await authenticators.state(currentUser(request)))
 }
@@ -195,7 +192,7 @@ async function withdrawAuthenticator (
 
 function addRemoveRoute (scope: FastifyInstance, { kit, authenticators }: TotpRoutesOptions): void {
   const { settings } = kit
-  const own = totpOwnerGuard(kit)
+  const own = ownAccountGuard(kit.settings)
   scope.delete<{ Body: TotpRemoval }>('/me/totp', {
     schema: {
       ...describeRoute(settings, {

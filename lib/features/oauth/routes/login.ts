@@ -3,10 +3,9 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest 
 import {
   describeRoute,
   errorReplies,
-  type ErrorWord,
-  FST_USERS_CROSS_SITE_REQUEST,
-  isCrossSite,
-  replyOf
+  refuseCrossSite,
+  replyOf,
+  type ErrorWord
 } from '../../../feature/index.js'
 import { sendBrowser } from '../browser-reply.js'
 import type { Identity } from '../contracts.js'
@@ -85,9 +84,7 @@ function addAuthorizeRoute (scope: FastifyInstance, options: LoginRouteOptions):
           ...errorReplies(settings, ...AUTHORIZE_ERRORS, ...(transport.ambient ? ['CROSS_SITE_REQUEST' as const] : []))
         }
       },
-      onRequest: async (request) => {
-        if (transport.ambient && isCrossSite(request, settings, transport)) throw FST_USERS_CROSS_SITE_REQUEST()
-      },
+      onRequest: refuseCrossSite(settings, transport),
       preValidation: wrapScopes,
       exposeHeadRoute: false
     },
