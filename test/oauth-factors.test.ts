@@ -1,9 +1,10 @@
+import { randomBytes } from 'node:crypto'
 import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import { oauth, openidConnect, type OauthOptions } from '../lib/features/oauth/index.js'
-import { passkeys } from '../lib/features/passkeys/index.js'
-import { authenticate, type UsersOptions } from '../lib/index.js'
-import { createAuthenticator } from './helpers/authenticator.js'
+import { passkeys, type PasskeysOptions } from '../lib/features/passkeys/index.js'
+import { authenticate, type User, type UsersOptions } from '../lib/index.js'
+import { createAuthenticator, type Authenticator } from './helpers/authenticator.js'
 import { openBrowser, ORIGIN, type Browser } from './helpers/browser.js'
 import { ARTHUR, assertErrorReply, PASSWORD } from './helpers/build-app.js'
 import { startOidcProvider, type OidcProvider } from './helpers/oidc-provider.js'
@@ -12,6 +13,7 @@ import { browserOf, buildTotpApp, TOTP, totpFeatures, WRONG_CODE, type TotpApp }
 
 // Logins with a provider that end at the real second factors.
 
+const MORDRED = 'mordred@camelot.bt'
 const CALLBACK = '/auth/openid/callback'
 const LINK_CALLBACK = '/auth/associate/openid/callback'
 const BACKENDS = ['jwt', 'cookie'] as const
@@ -53,13 +55,14 @@ async function serve (
   t: Test,
   backend: Backend,
   more: Partial<UsersOptions> = {},
-  own: Partial<OauthOptions> = {}
+  own: Partial<OauthOptions> = {},
+  keys: PasskeysOptions = {}
 ): Promise<Setup> {
   const idp = await startOidcProvider(t, [ORIGIN + CALLBACK, ORIGIN + LINK_CALLBACK])
   const { issuer, clientId, clientSecret } = idp
   const providers = [openidConnect({ issuer, clientId, clientSecret, trustEmail: true })]
   const options = { providers, insecureOrigins: [issuer], backend, isVerifiedByDefault: true, ...own }
-  const features = [...totpFeatures(), passkeys(), oauth(options)]
+  const features = [...totpFeatures(), passkeys(keys), oauth(options)]
   const built = await buildTotpApp(t, { publicUrl: ORIGIN, features, ...more }, (app) => {
     app.get('/methods', { preHandler: authenticate }, async ({ authentication }) => authentication?.session.methods)
   })
@@ -314,3 +317,55 @@ t.test('TOTP-07: a user of a provider whose e-mail is not verified adds no app d
   const reply = await built.enter()
   assertErrorReply(t, reply, 400, 'LOGIN_USER_NOT_VERIFIED')
 })
+
+for (const { title, count, bytes, isListed } of [
+  { title: 'a few passkeys lists them', count: 8, bytes: 32, isListed: true },
+  { title: 'a hundred passkeys with the longest ids lists none, and any of them answers', count: 100, bytes: 1023, isListed: false }
+]) {
+  t.test(`TOTP-05: in the browser, a login with a provider of a user with ${title}`, async (t) => {
+    const built = await serve(t, 'cookie', { limits: false }, { redirects: ['/app'] }, { maxPasskeys: count })
+    const { app, browser } = built
+    const device = createAuthenticator(ORIGIN)
+    await built.enter()
+    const user = (await app.users.getByEmail(ARTHUR)) as User
+    for (let n = 0; n < count; n++) await addPasskey(built, user, device, bytes)
+    const other = createAuthenticator(ORIGIN)
+    await addPasskey(built, await built.create({ email: MORDRED, is_verified: true }), other, bytes)
+    browser.jar.get(new URL(ORIGIN).host)?.clear()
+
+    const { ticket, options } = await visitForPasskey(t, built)
+    t.equal(options.allowCredentials?.length, isListed ? count : undefined)
+    // without a list, the browser also offers the passkeys of other users
+    const refused = await built.answerStep('passkey', { ticket, credential: other.get(options) })
+    assertErrorReply(t, refused, 400, 'PASSKEY_INVALID')
+    const again = await visitForPasskey(t, built)
+    const credential = device.get(again.options, {}, device.credentials[0])
+    await built.checkMethods(t, await built.answerStep('passkey', { ticket: again.ticket, credential }), ['oauth:openid', 'passkey'])
+  })
+}
+
+/** Adds a passkey whose id has this length to a user. */
+async function addPasskey ({ app, send }: Setup, user: User, device: Authenticator, bytes: number): Promise<void> {
+  const { issued } = await app.users.login(user, { backend: 'jwt', method: 'passkey' })
+  const headers = { authorization: `Bearer ${issued?.token}` }
+  const begun = await send('POST', '/users/me/passkeys/options', undefined, headers)
+  const { ticket, options } = begun.json<Creation>()
+  const credential = device.create(options, { credentialId: randomBytes(bytes) })
+  const reply = await send('POST', '/users/me/passkeys', { ticket, credential }, headers)
+  if (reply.statusCode !== 201) throw new Error(reply.body)
+}
+
+/** Logs in with the provider in browser mode. Returns what the page knows about the passkey that must follow. */
+async function visitForPasskey (
+  t: Test,
+  { browser }: Setup
+): Promise<{ ticket: string, options: Assertion['options'] & { allowCredentials?: object[] } }> {
+  const page = await browser.go('/auth/openid/login?redirect=/app', ({ pathname }) => pathname === '/app')
+  const given = new URLSearchParams(page.url.hash.slice(1))
+  t.equal(given.get('steps'), 'passkey')
+  const kept = browser.cookie('__Host-users-oauth-pending') ?? ''
+  t.ok(kept.length <= 3500, `${kept.length} characters`)
+  const { options } = firstOf(JSON.parse(decodeURIComponent(kept)) as Pending)
+  t.match(options, { challenge: String, rpId: new URL(ORIGIN).hostname, userVerification: 'preferred' })
+  return { ticket: given.get('ticket') ?? '', options }
+}

@@ -688,6 +688,8 @@ t.test(
       '?error=LOGIN_PENDING'
     )
     t.notOk(second.cookie('__Host-users-oauth-pending'), 'browsers would drop so large a cookie')
+    await browser.go('/auth/openid/login', ({ pathname }) => pathname === '/app')
+    t.notOk(browser.cookie('__Host-users-oauth-pending'), 'the values of the earlier login do not stay')
   }
 )
 

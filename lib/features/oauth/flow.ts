@@ -179,9 +179,9 @@ async function finishFlow<T> (
     )
     const url = withError(target, errorCodeOf(error))
     if (!isUsersError(error) || error.code !== 'FST_USERS_LOGIN_PENDING') return sendBrowser(reply, url, 302)
-    const { fragment, detail } = splitPending(error.detail)
-    cookie.setPending(request, reply, detail)
-    return sendBrowser(reply, withFragment(url, fragment), 302)
+    const pending = splitPending(error.detail)
+    cookie.setPending(request, reply, pending)
+    return sendBrowser(reply, withFragment(url, pending.fragment), 302)
   }
 }
 

@@ -5,6 +5,7 @@ import {
   type BrowserCookieSettings,
   type FeatureKit
 } from '../../feature/index.js'
+import type { SplitDetail } from './browser-reply.js'
 
 /** Maximum characters of the pending cookie. Browsers drop cookies of more than 4096 bytes (RFC 6265, section 6.1). */
 const PENDING_MAX_LENGTH = 3500
@@ -16,9 +17,10 @@ export type OauthCookieSettings = Pick<BrowserCookieSettings, 'name' | 'path' | 
 export interface OauthCookie extends BrowserCookie {
   /**
    * Sets the cookie `<name>-pending` with the detail of a pending login. Scripts of the target page can read it, as
-   * they can read the JSON reply. In a URL, the detail would appear in logs and in the browser's history.
+   * they can read the JSON reply. In a URL, the detail would appear in logs and in the browser's history. If even the
+   * short form is too long, the cookie of an earlier login is deleted, so that no page reads values of another ticket.
    */
-  setPending(request: FastifyRequest, reply: FastifyReply, detail: unknown): void
+  setPending(request: FastifyRequest, reply: FastifyReply, pending: Pick<SplitDetail, 'detail' | 'short'>): void
 }
 
 /** Creates the cookie. `maxAge` is its lifetime in seconds. */
@@ -34,13 +36,14 @@ export function createOauthCookie (
       { ...settings, partitioned: false, maxAge, duplicates: cookies.duplicates },
       serializeCookie
     ),
-    setPending ({ log }, reply, detail) {
-      const value = encodeURIComponent(JSON.stringify(detail))
-      if (value.length > PENDING_MAX_LENGTH) {
-        log.error(`fastify-users: the detail of a pending login is not sent: encoded, it exceeds ${PENDING_MAX_LENGTH} characters of a cookie. Shorten it in onBeforeLogin`)
-      } else {
-        reply.header('set-cookie', serializeCookie(`${name}-pending`, value, attributes))
+    setPending ({ log }, reply, { detail, short }) {
+      const values = [detail, short].map((form) => encodeURIComponent(JSON.stringify(form)))
+      const value = values.find(({ length }) => length <= PENDING_MAX_LENGTH)
+      if (value === undefined) {
+        log.error(`fastify-users: the detail of a pending login is not sent: encoded, it exceeds ${PENDING_MAX_LENGTH} characters of a cookie. Shorten the detail of onBeforeLogin or, for login steps, what their challenges send`)
       }
+      const lifetime = value === undefined ? { maxAge: 0 } : {}
+      reply.header('set-cookie', serializeCookie(`${name}-pending`, value ?? '', { ...attributes, ...lifetime }))
     }
   }
 }
