@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Locator, Page } from 'playwright-core'
+import type { Locator, Page, Request } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { addAccountPage } from '../examples/basic/account-page.js'
 import { addPages } from '../examples/basic/pages.js'
@@ -382,6 +382,47 @@ t.test('USR-09: a user downloads the data, deletes the account and keeps it, eac
   await go('/account')
   await page.getByText('You are not logged in.').waitFor()
   t.ok(faults.every((fault) => /^40[013]$/.test(fault)), faults.join())
+})
+
+t.test('a page whose script is blocked sends its form to no URL', { skip: skipWithoutChromium() }, async (t) => {
+  const { page, go } = await open(t)
+  await page.route('**/*.js', async (route) => { await route.abort() })
+  for (const path of ['/login', '/reset-password', '/authenticator-app']) {
+    await go(path)
+    const { pathname, href } = new URL(page.url())
+    for (const input of await page.locator('input:visible').all()) await input.fill(ARTHUR)
+    const isForm = (request: Request): boolean => new URL(request.url()).pathname === pathname
+    const sent = page.waitForRequest(isForm).then((request) => request.url())
+    const refused = page.waitForEvent('console', (message) => message.text().includes('form-action')).then(() => href)
+    // the click of Playwright would wait for the page after the form
+    await page.getByRole('button').evaluate((button) => { (button as HTMLButtonElement).click() })
+    for (const event of [sent, refused]) event.catch(() => {}) // only one of them happens
+    t.equal(await Promise.race([sent, refused]), href, path)
+    t.equal(page.url(), href, 'no value is in the URL')
+  }
+})
+
+t.test('a user who has a passkey and recovery codes adds an authenticator app and keeps the codes', { skip: skipWithoutChromium() }, async (t) => {
+  const opened = await open(t)
+  const { clock, page, dialog, go, press, faults } = opened
+  await logIn(opened)
+  await go('/passkeys')
+  await press('Add a passkey')
+  await page.locator('#passkeys li').waitFor()
+  await go('/authenticator-app')
+  await press('Continue')
+  await press('Use a passkey', dialog)
+  const image = page.locator('img')
+  await image.waitFor()
+  const created = await page.evaluate("fetch('/users/me/recovery-codes', { method: 'POST' }).then((reply) => reply.status)")
+  t.equal(created, 201)
+  const secret = new URL(await image.getAttribute('alt') ?? '').searchParams.get('secret') ?? ''
+  await page.getByLabel('Code of your app').fill(oneTimePassword(secret, clock()))
+  await press('Continue')
+  await page.getByText('The app is active. Your recovery codes are still valid.').waitFor()
+  const remaining = await page.evaluate("fetch('/users/me/recovery-codes').then((reply) => reply.json())")
+  t.match(remaining, { remaining: 10 })
+  t.same(faults, ['401', '403'], 'the browser reports only the confirmation')
 })
 
 t.test('the screenshot is small', async (t) => {

@@ -1,10 +1,12 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
+import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { buildPackage } from './helpers/build-package.js'
 
@@ -15,12 +17,28 @@ interface Check {
 interface Sender extends Check {
   send(title: string, target: string, status: number): Promise<unknown>
 }
+type BuildApp = (options: {
+  file: string
+  secret: string
+  publicUrl: string
+  sendMail: () => void
+}) => Promise<FastifyInstance>
 type CreateClient = (origin: string, print: (text: string) => void) => Sender
 interface WalkStep {
   title: string
   commands: string[]
 }
 type WalkSteps = (origin: string, file: string) => WalkStep[]
+
+const PAGES = [
+  '/login', '/verify', '/email', '/email-login', '/forgot-password', '/reset-password', '/undo-email-change',
+  '/undo-deletion', '/account', '/passkeys', '/authenticator-app'
+]
+const PAGE_FILES = [
+  '/pages.js', '/account.js', '/account.css', '/passkeys.js', '/passkeys.css', '/authenticator-app.js', '/step-up.js'
+]
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 const folder = t.testdir()
 buildPackage(folder)
@@ -44,6 +62,25 @@ t.test('the demo runs the complete flow, and each reply has the expected status'
     'POST /users/me/api-keys'
   ]) {
     t.ok(stdout.includes(shown), shown)
+  }
+})
+
+t.test('all pages, scripts and styles have the same strict headers, and no form can send a password in a URL', async (t) => {
+  const { buildApp } = await load<{ buildApp: BuildApp }>('app')
+  const app = await buildApp({
+    file: ':memory:',
+    secret: randomBytes(32).toString('hex'),
+    publicUrl: 'http://localhost:3000',
+    sendMail: () => {}
+  })
+  t.teardown(() => app.close())
+  for (const path of [...PAGES, ...PAGE_FILES]) {
+    const { statusCode, headers, body } = await app.inject({ url: path })
+    t.equal(statusCode, 200, path)
+    t.match(headers, { 'referrer-policy': 'no-referrer', 'x-content-type-options': 'nosniff' }, path)
+    t.equal(headers['content-security-policy'], POLICY, path)
+    t.equal(String(headers['content-type']).startsWith('text/html'), PAGES.includes(path), path)
+    for (const [form] of body.matchAll(/<form[^>]*>/g)) t.match(form, / method=\\?"post\\?"/, `${path}: ${form}`)
   }
 })
 

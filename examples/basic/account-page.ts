@@ -15,25 +15,25 @@ const PAGE = `<!doctype html>
   <div id="user" hidden>
     <p>You are <strong id="email"></strong>. You can have <a href="/authenticator-app">an authenticator app</a> and <a href="/passkeys">passkeys</a>.</p>
     <h2>E-mail</h2>
-    <form name="verification" hidden>
+    <form method="post" name="verification" hidden>
       <p>Your e-mail is not verified. Authenticator apps and further passkeys need that.</p>
       <button>Send a mail to verify it</button>
     </form>
-    <form name="email">
+    <form method="post" name="email">
       <label>New e-mail <input name="email" type="email" autocomplete="email" required></label>
       <button>Change the e-mail</button>
     </form>
     <h2>Your data</h2>
-    <form name="export">
+    <form method="post" name="export">
       <button>Download your data</button>
     </form>
     <h2>Deletion</h2>
-    <form name="deletion">
+    <form method="post" name="deletion">
       <p>You are logged out at once. A mail has a link that undoes the deletion as long as your data is kept.</p>
       <label><input name="isSure" type="checkbox" required> I want to delete my account</label>
       <button>Delete your account</button>
     </form>
-    <form name="logout">
+    <form method="post" name="logout">
       <button>Log out</button>
     </form>
   </div>

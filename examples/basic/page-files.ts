@@ -1,8 +1,15 @@
 import type { FastifyInstance } from 'fastify'
 
-/** Content security policy: pages load scripts and styles from this server only, and nothing inline. */
-const POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+/** Headers of all pages and their files. */
+const HEADERS = {
+  // Nothing inline, and nothing from other servers; the image is a QR code. No page can be framed. Scripts send the
+  // forms: if a script does not load, the browser sends nothing.
+  'content-security-policy':
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  // the links in mails have tokens
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff'
+}
 
 /** Style of the pages for visitors and users. */
 export const STYLE = `body { font: 1.1rem/1.6 system-ui, sans-serif; color: #222; background: #faf8f4; overflow-wrap: anywhere }
@@ -22,11 +29,11 @@ a, #message, [role=alert] { color: #7a1f2b }
 /** A file of a page, with its media type. */
 type PageFile = [path: string, type: string, content: string]
 
-/** Adds a route for each file. */
+/** Adds a route for each file, with the same headers. */
 export function addPageFiles (app: FastifyInstance, files: readonly PageFile[]): void {
   for (const [path, type, content] of files) {
     app.get(path, { schema: { hide: true } }, async (_request, reply) =>
-      reply.type(type).header('content-security-policy', POLICY).send(content)
+      reply.type(type).headers(HEADERS).send(content)
     )
   }
 }

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { addPageFiles } from './page-files.js'
 
 /** A page to which the links in mails lead. Opening it changes nothing: only its button sends a request. */
 interface Page {
@@ -88,16 +89,8 @@ function askForConfirmation ({ email, device, ip }) {
 
 /** Adds a page for each link in the mails of the plugin. */
 export function addPages (app: FastifyInstance): void {
-  app.get('/pages.js', { schema: { hide: true } }, async (_request, reply) => reply.type('text/javascript').send(SCRIPT))
-  for (const [path, page] of Object.entries(pages)) {
-    app.get(path, { schema: { hide: true } }, async (_request, reply) =>
-      reply
-        .type('text/html; charset=utf-8')
-        .header('content-security-policy', "default-src 'none'; script-src 'self'; connect-src 'self'; form-action 'self'")
-        .header('referrer-policy', 'no-referrer')
-        .send(render(page))
-    )
-  }
+  addPageFiles(app, [['/pages.js', 'text/javascript', SCRIPT]])
+  for (const [path, page] of Object.entries(pages)) addPageFiles(app, [[path, 'text/html; charset=utf-8', render(page)]])
 }
 
 function render ({ title, button, path, inputs }: Page): string {
@@ -109,7 +102,7 @@ function render ({ title, button, path, inputs }: Page): string {
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title></head>
 <body>
 <h1>${title}</h1>
-<form data-path="${path}">${fields.join('')}<p><button>${button}</button></p></form>
+<form method="post" data-path="${path}">${fields.join('')}<p><button>${button}</button></p></form>
 <output></output>
 <p><a href="/account">Your account</a></p>
 <script src="/pages.js"></script>

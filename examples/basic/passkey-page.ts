@@ -12,7 +12,7 @@ const PAGE = `<!doctype html>
   <h1>Round Table</h1>
   <p id="message" role="status"></p>
   <section id="visitor" hidden>
-    <form>
+    <form method="post">
       <label>E-mail <input name="username" type="email" autocomplete="username webauthn" required></label>
       <label>Password <input name="password" type="password" autocomplete="current-password"></label>
       <button value="password">Log in</button>

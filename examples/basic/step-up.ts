@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { addPageFiles } from './page-files.js'
 
 /** The content of the dialog in which users confirm that it is them. */
-const FORM = `<form>
+const FORM = `<form method="post">
   <h2 id="step-up">Confirm that it is you</h2>
   <label>Password <input name="password" type="password" autocomplete="current-password" required></label>
   <label>Code of your app, or a recovery code <input name="code" autocomplete="one-time-code" required></label>

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { addPageFiles } from './page-files.js'
 
 const PAGE = `<!doctype html>
 <html lang="en">
@@ -7,7 +8,7 @@ const PAGE = `<!doctype html>
 </head>
 <body>
 <h1>Add an authenticator app</h1>
-<form><p><label hidden>Code of your app<br><input name="code" inputmode="numeric"></label></p><p><button>Continue</button></p></form>
+<form method="post"><p><label hidden>Code of your app<br><input name="code" inputmode="numeric"></label></p><p><button>Continue</button></p></form>
 <output></output>
 <p><a href="/account">Your account</a></p>
 <script type="module" src="/authenticator-app.js"></script>
@@ -38,7 +39,9 @@ async function begin () {
 async function confirm () {
   const { recovery_codes: codes } = await sendConfirmed('POST', '/users/me/totp/confirm', { enrolment, code: code.value })
   form.remove()
-  output.textContent = 'Keep these recovery codes: ' + codes.join(' ')
+  output.textContent = codes === null
+    ? 'The app is active. Your recovery codes are still valid.'
+    : 'Keep these recovery codes: ' + codes.join(' ')
 }
 
 form.addEventListener('submit', async (event) => {
@@ -51,13 +54,10 @@ form.addEventListener('submit', async (event) => {
 })
 `
 
-const POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src data:"
-
 /** Adds a page on which a user adds an authenticator app. It needs the script of step-up. */
 export function addTotpPage (app: FastifyInstance): void {
-  const hidden = { schema: { hide: true } }
-  app.get('/authenticator-app.js', hidden, async (_request, reply) => reply.type('text/javascript').send(SCRIPT))
-  app.get('/authenticator-app', hidden, async (_request, reply) =>
-    reply.type('text/html; charset=utf-8').header('content-security-policy', POLICY).send(PAGE)
-  )
+  addPageFiles(app, [
+    ['/authenticator-app', 'text/html; charset=utf-8', PAGE],
+    ['/authenticator-app.js', 'text/javascript', SCRIPT]
+  ])
 }
