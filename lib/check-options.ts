@@ -75,6 +75,7 @@ const PART_KEYS: Record<keyof FeatureParts, true> = {
   scopes: true,
   exportData: true,
   reactivate: true,
+  beginDeletion: true,
   api: true
 }
 
@@ -110,7 +111,7 @@ export function checkFeatureParts (feature: Feature, parts: FeatureParts, settin
   for (const field of declared) {
     checkOption(`features["${name}"].setup().replyFields.${field}`, read[field], isFunction, 'must be a function')
   }
-  for (const key of ['scopes', 'exportData', 'reactivate'] as const) {
+  for (const key of ['scopes', 'exportData', 'reactivate', 'beginDeletion'] as const) {
     if (parts[key] === undefined) continue
     checkOption(`features["${name}"].setup().${key}`, parts[key] as unknown, isFunction, 'must be a function')
   }

@@ -188,6 +188,7 @@ async function createRules (
     fingerprintKeys: keyring.secretsFor('fingerprint', Math.max(reset.lifetimeSeconds, verify.lifetimeSeconds)),
     loginMethods: [],
     reactivations: [],
+    beginDeletion: [],
     additions: new Map(),
     exports: new Map(),
     observers: []

@@ -151,7 +151,7 @@ export async function mountFeature (app: FastifyInstance, core: Core, feature: F
     checkFeatureParts(feature, parts, core.settings)
     addLoginSteps(core, feature, checkLoginSteps(feature, parts, core.settings))
     const { routes, hooks = {}, loginMethods, secondFactors = [], sessions } = parts
-    const { replyFields = {}, scopes, exportData, reactivate, api } = parts
+    const { replyFields = {}, scopes, exportData, reactivate, beginDeletion, api } = parts
     // hooks.add throws for an unknown name
     for (const [event, hook] of Object.entries(hooks)) {
       core.rules.hooks.add(event as EventName, hook as UsersHook<EventName>)
@@ -164,6 +164,7 @@ export async function mountFeature (app: FastifyInstance, core: Core, feature: F
     for (const [field, read] of Object.entries(replyFields)) core.rules.additions.set(field, read)
     if (exportData !== undefined) core.rules.exports.set(name, exportData)
     if (reactivate !== undefined) core.rules.reactivations.push(reactivate)
+    if (beginDeletion !== undefined) core.rules.beginDeletion.push(beginDeletion)
     core.featureApis.set(name, api)
     if (routes !== undefined) await scope.register(routes)
   }

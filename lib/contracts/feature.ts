@@ -114,6 +114,12 @@ export interface FeatureParts<Api = unknown> {
    * the user is inactive for another reason.
    */
   readonly reactivate?: Reactivation
+  /**
+   * Gives up what would activate the user again. It is called when the deletion of the user begins, after the listeners
+   * of `onBeforeDelete` and before the user is deactivated: a deletion that fails later may have removed second
+   * factors.
+   */
+  beginDeletion?(user: User): MaybePromise<void>
   /** Functions for application code: the result of `app.users.feature(name)`. */
   readonly api?: Api
 }

@@ -1,7 +1,8 @@
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { WriteContext } from '../contracts/users-api.js'
 import { FST_USERS_NOT_FOUND } from '../errors.js'
-import { contextOf, currentRow, deleteSecondFactors, revokeSessions } from '../sessions/index.js'
+import { contextOf, currentRow, deleteSecondFactors, deleteStoredTokens } from '../sessions/index.js'
+import { generateStamp } from '../tokens/index.js'
 import { removeLoginMethods } from './login-methods.js'
 import type { Rules } from './rules.js'
 import { demoteUnlessLast, isDemotion, requireOtherSuperuser } from './superusers.js'
@@ -25,36 +26,34 @@ export async function deleteUser (
   if (isSuperuser) await requireOtherSuperuser(rules, row)
   await hooks.run('onBeforeDelete', { user: deleted }, context)
   await checkAuthor(rules, author)
-  if (isSuperuser) await removeSuperuser(rules, row)
-  else await removeUser(rules, row)
+  for (const begin of rules.beginDeletion) await begin(deleted)
+  if (isSuperuser) await demoteUnlessLast(rules, row, () => closeAccount(rules, row), () => reopenAccount(rules, row))
+  else await closeAccount(rules, row)
+  await removeUser(rules, row)
   await hooks.run('onAfterDelete', { user: deleted }, context)
 }
 
 /**
- * All sessions end first, also those that the strategies do not store, and the second factors are deleted last: if the
- * store fails in between, the user is as well protected as before, and the deletion can be repeated.
+ * Closes the account in one write: the user is inactive, no superuser, and without sessions. If the store fails later,
+ * the account may have lost its second factors, but no login opens it, and the deletion can be repeated.
  */
+async function closeAccount ({ rows }: Rules, { id, session_stamp: stamp }: UserRow): Promise<void> {
+  const changes = { is_active: false, is_superuser: false }
+  await rows.update({ id }, stamp === undefined ? changes : { ...changes, session_stamp: generateStamp() })
+}
+
+/** Opens the account of the last superuser again, of which nothing has been deleted. */
+async function reopenAccount ({ rows }: Rules, { id }: UserRow): Promise<void> {
+  await rows.update({ id }, { is_active: true, is_superuser: true })
+}
+
+/** Deletes what belongs to a closed account, and then its row: the id of a deleted row may be given to another user. */
 async function removeUser (rules: Rules, row: UserRow): Promise<void> {
-  await revokeSessions(rules, row)
-  await rules.undoTokens?.deleteOf({ userId: row.id as UserId })
+  const id = row.id as UserId
+  await deleteStoredTokens(rules, row)
+  await rules.undoTokens?.deleteOf({ userId: id })
   await rules.devices?.forget(row)
   await removeLoginMethods(rules, row, 'all')
   await deleteSecondFactors(rules, row)
-  if ((await rules.rows.remove(row.id as UserId)) !== 1) throw FST_USERS_NOT_FOUND()
-}
-
-/**
- * Removes the superuser flag and then the user. If the user turns out to be the last superuser, the flag can be set
- * again; a deletion could not be undone.
- */
-async function removeSuperuser (rules: Rules, row: UserRow): Promise<void> {
-  const { id } = row
-  const undo = (): Promise<number> => rules.rows.update({ id }, { is_superuser: true })
-  await demoteUnlessLast(rules, row, () => rules.rows.update({ id }, { is_superuser: false }), undo)
-  try {
-    await removeUser(rules, row)
-  } catch (error) {
-    await undo().catch(() => {}) // the first error is the one to report
-    throw error
-  }
+  if ((await rules.rows.remove(id)) !== 1) throw FST_USERS_NOT_FOUND()
 }

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { ExportSource } from '../contracts/account-export.js'
+import type { MaybePromise } from '../contracts/database-adapter.js'
 import type { Reactivation } from '../contracts/feature.js'
 import type { LoginMethods } from '../contracts/login-methods.js'
 import type { SecondFactor } from '../contracts/second-factors.js'
@@ -39,6 +40,8 @@ export interface Rules extends SessionRules {
   readonly exports: Map<string, ExportSource>
   /** Functions of features that activate users whom they had deactivated. */
   readonly reactivations: Reactivation[]
+  /** Functions of features that are called when the deletion of a user begins. */
+  readonly beginDeletion: ((user: User) => MaybePromise<void>)[]
   /** The functions of started features for application code, by the name of the feature. */
   readonly features: ReadonlyMap<string, unknown>
 }

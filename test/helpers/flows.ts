@@ -20,6 +20,8 @@ export interface FlowApp extends TestApp {
   own: { authorization: string }
   admin: { authorization: string }
   session: { cookie: string }
+  /** The cookie session that sends the request and continues, also if the request fails. */
+  acting?: Record<string, string>
 }
 
 /** A request and its preparation. */
@@ -305,10 +307,10 @@ export function changesOf (before: Row[], after: Row[]): string[] {
   ]
 }
 
-/** Returns true if users have changed completely or not at all. A deletion that fails may have ended the sessions. */
+/** Returns true if users have changed completely or not at all. A deletion that fails may have closed the account. */
 export function isWholeChange (changed: readonly string[], complete: readonly string[]): boolean {
   const isDeletion = complete.some((change) => change.startsWith('no '))
-  const rest = isDeletion ? changed.filter((change) => !change.endsWith('.session_stamp')) : changed
+  const rest = isDeletion ? changed.filter((change) => !/\.(?:session_stamp|is_active|is_superuser)$/.test(change)) : changed
   return rest.length === 0 || changed.join() === complete.join()
 }
 

@@ -14,7 +14,7 @@ import {
   type UserRow,
   type UsersHooks
 } from '../../feature/index.js'
-import { claimDeletion, releaseClaim } from './claims.js'
+import { claimDeletion, isDeletionBegun, releaseClaim } from './claims.js'
 import type { AccountApi } from './contracts.js'
 import { FST_USERS_UNDO_DELETION_BAD_TOKEN } from './errors.js'
 import { deletionModel as model, type DeletionRow } from './model.js'
@@ -162,7 +162,7 @@ async function restore (
 ): Promise<User | null> {
   const { store, rows } = kit
   const userId = rows.parseId(request.id)
-  const claimed = userId === null ? null : await claimDeletion(kit, request)
+  const claimed = userId === null || isDeletionBegun(request) ? null : await claimDeletion(kit, request)
   if (userId === null || claimed === null) return null
   let user: User
   try {
@@ -172,8 +172,9 @@ async function restore (
     await releaseClaim(kit, claimed).catch(() => {}) // the first error is the one to report
     throw error
   }
-  if ((await store.delete(model, { id: claimed.id, token: claimed.token })) !== 1) {
-    // others wrote is_active meanwhile, for example to block the user: their write may have come before this one
+  const { id, token, due_at: dueAt } = claimed
+  if ((await store.delete(model, { id, token, due_at: dueAt })) !== 1) {
+    // others have blocked or deleted the user meanwhile: their write of is_active may have come before this one
     await own.setActive(userId, false, context)
     return null
   }

@@ -7,7 +7,7 @@ import {
   type UserId,
   type UsersHooks
 } from '../../feature/index.js'
-import { claimDeletion, hasClaim, releaseClaim } from './claims.js'
+import { claimDeletion, hasClaim, postponeDeletion, recordDeletionBegin } from './claims.js'
 import { deletionModel as model, type DeletionRow } from './model.js'
 
 /** Time between two searches for accounts that are due, in milliseconds. */
@@ -26,6 +26,8 @@ export interface DueDeletions {
   /** Deletes the accounts whose delay is over. Returns their number. */
   run(): Promise<number>
   readonly hooks: Pick<UsersHooks, 'onBeforeDelete'>
+  /** Records that the deletion of a user has begun, by the regular deletion or by others. */
+  begin(user: User): Promise<void>
 }
 
 /** Starts to delete the accounts whose delay is over, regularly. */
@@ -46,6 +48,7 @@ export function startDueDeletions (kit: FeatureKit): DueDeletions {
   })
   return {
     run,
+    begin: (user) => recordDeletionBegin(kit, user, running.get(String(user.id))),
     hooks: {
       // It runs after the hooks of the application, which may take long. A deletion that was undone meanwhile stops.
       async onBeforeDelete ({ user }: { user: User }) {
@@ -73,7 +76,7 @@ async function deleteDue (
       if (await finishDeletion(kit, claimed)) deleted++
     } catch (error) {
       kit.log.error({ err: error }, 'fastify-users: an account that is due was not deleted')
-      await releaseClaim(kit, claimed, new Date(kit.clock() + RETRY_MS))
+      await postponeDeletion(kit, claimed, new Date(kit.clock() + RETRY_MS))
     } finally {
       running.delete(claimed.id)
     }

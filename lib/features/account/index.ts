@@ -54,7 +54,7 @@ export function account (options: AccountOptions = {}): Feature<AccountApi> {
         async routes (scope) {
           await scope.register(accountRoutes, { kit, settings, api })
         },
-        ...(due === null ? {} : { hooks: { ...hooks, ...due.hooks }, reactivate: cancel }),
+        ...(due === null ? {} : { hooks: { ...hooks, ...due.hooks }, beginDeletion: due.begin, reactivate: cancel }),
         api
       }
     }
