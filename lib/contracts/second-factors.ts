@@ -102,8 +102,9 @@ export const SECOND_FACTOR_GROUP = 'second-factor'
 /** Argument of `SecondFactorService.changed`. Without the request of the user, all sessions end. */
 export type SecondFactorChange = ChangedFactor & (
   /**
-   * `remove` deletes the factor. It is called after the other sessions have ended, with the present row, so that a
-   * request can be repeated if the store fails. Without it, the factor must have been deleted before.
+   * `remove` deletes the factor. It is called with the present row between two revocations of the sessions: the first
+   * ends those that are older, the second those that the factor opens meanwhile. Without it, the factor must have been
+   * deleted before.
    */
   | { readonly change: 'removed'; remove?(row: UserRow): MaybePromise<unknown>; readonly undo?: undefined }
   /**
@@ -140,11 +141,12 @@ export interface SecondFactorService {
   /**
    * Ends what a change of the factors makes invalid. Call it after a factor was added or removed outside of a login.
    * The other sessions, the refresh tokens and the pending logins of the user end. The session of the request continues
-   * with a new cookie; a bearer token continues if all strategies store their sessions. Then fires
-   * `onLoginMethodAdded` or `onLoginMethodRemoved`, which the feature lists in `events`, and emits the audit event
-   * `factor.add` or `factor.remove`. Returns the user with the new security stamp. If the sessions of the user were
-   * revoked since `row` was read, calls `undo` of an added factor and throws `FST_USERS_UNAUTHENTICATED`; the request
-   * of a user then does not call `remove` of a removed factor.
+   * with a new cookie, also if the change fails, as far as the store works. A bearer token continues after an addition
+   * if all strategies store their sessions, and ends with a removal. Fires `onLoginMethodAdded` or
+   * `onLoginMethodRemoved`, which the feature lists in `events`, and emits the audit event `factor.add` or
+   * `factor.remove`. Returns the user with the new security stamp. If the sessions of the user were revoked since `row`
+   * was read, calls `undo` of an added factor and throws `FST_USERS_UNAUTHENTICATED`; the request of a user then does
+   * not call `remove` of a removed factor.
    */
   changed(row: UserRow, change: SecondFactorChange): Promise<UserRow>
 }

@@ -43,8 +43,11 @@ export async function endSessions (rules: SessionRules, user: User | UserId): Pr
 }
 
 /** Revokes the sessions of a user where the table and the strategies support it. Returns the row with the new stamp. */
-export async function revokeSessions (rules: SessionRules, row: UserRow): Promise<UserRow> {
-  const stamp = generateStamp()
+export async function revokeSessions (
+  rules: SessionRules,
+  row: UserRow,
+  stamp = generateStamp()
+): Promise<UserRow> {
   if (row.session_stamp !== undefined) await rules.rows.update({ id: row.id }, { session_stamp: stamp })
   await deleteStoredTokens(rules, row)
   return row.session_stamp === undefined ? row : { ...row, session_stamp: stamp }
@@ -54,10 +57,13 @@ export async function revokeSessions (rules: SessionRules, row: UserRow): Promis
  * Does what `revokeSessions` does, unless a parallel change has set another stamp since the row was read: then returns
  * null and changes nothing.
  */
-export async function revokeUnlessRevoked (rules: SessionRules, row: UserRow): Promise<UserRow | null> {
+export async function revokeUnlessRevoked (
+  rules: SessionRules,
+  row: UserRow,
+  stamp = generateStamp()
+): Promise<UserRow | null> {
   const { id, session_stamp: known } = row
   if (known === undefined) return await revokeSessions(rules, row)
-  const stamp = generateStamp()
   if ((await rules.rows.update({ id, session_stamp: known }, { session_stamp: stamp })) !== 1) return null
   await deleteStoredTokens(rules, row)
   return { ...row, session_stamp: stamp }

@@ -75,11 +75,24 @@ async function writeToken (
 export async function renewSession (
   rules: SessionRules,
   row: UserRow,
-  { backend, session: { authenticatedAt, methods, details } }: PresentedSession,
+  presented: PresentedSession,
   context: EventContext
 ): Promise<void> {
+  const send = await prepareRenewal(rules, row, presented, context)
+  send()
+}
+
+/** Creates the session of `renewSession`. Returns a function that sends its cookie. */
+export async function prepareRenewal (
+  rules: SessionRules,
+  row: UserRow,
+  { backend, session: { authenticatedAt, methods, details } }: PresentedSession,
+  context: EventContext
+): Promise<() => void> {
   const { reply } = context
-  if (backend.transport.renew === undefined || reply === null || !row.is_active) return
+  const { transport } = backend
+  if (transport.renew === undefined || reply === null || !row.is_active) return () => {}
   const renewed = { row, backend, context, authenticatedAt, methods, details }
-  backend.transport.renew(reply, await createSession(rules, renewed, FST_USERS_UNAUTHENTICATED))
+  const issued = await createSession(rules, renewed, FST_USERS_UNAUTHENTICATED)
+  return () => transport.renew?.(reply, issued)
 }

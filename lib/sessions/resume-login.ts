@@ -10,12 +10,12 @@ import type { LoginContext, LoginResult } from '../contracts/users-api.js'
 import type { UserRow } from '../contracts/user.js'
 import { SECOND_FACTOR_GROUP } from '../contracts/second-factors.js'
 import { FST_USERS_INVALID_OPTION, FST_USERS_LOGIN_TICKET_INVALID } from '../errors.js'
+import { changeFactors, withdrawFactor } from './factor-changes.js'
 import { attemptOf, hasState, stateFailure, type OngoingLogin } from './ongoing-login.js'
 import { reportLoginFailure } from './login-failure.js'
 import { continueLogin, groupOf } from './login-steps.js'
 import { prepareRelease, presentedBrowser } from './pending-login.js'
 import type { PendingRecord } from './pending-record.js'
-import { secondFactorChanged, withdrawFactor } from './second-factors.js'
 import { continueReauthentication } from './reauthenticate.js'
 import { backendNamed, contextOf, type RegisteredStep, type SessionRules } from './session-rules.js'
 
@@ -129,7 +129,7 @@ async function resumePending (
     throw error
   }
   const now =
-    added === undefined ? row : await secondFactorChanged(rules, row, { change: 'added', ...added, ...call }, changed)
+    added === undefined ? row : await changeFactors(rules, row, { change: 'added', ...added, ...call }, changed)
 
   const group = groupOf(step)
   const further = {

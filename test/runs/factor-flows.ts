@@ -4,7 +4,7 @@ import { emailLogin } from '../../lib/features/email-login/index.js'
 import { passkeys } from '../../lib/features/passkeys/index.js'
 import { refreshTokens } from '../../lib/features/refresh-tokens/index.js'
 import { sessions } from '../../lib/features/sessions/index.js'
-import type { UsersOptions } from '../../lib/index.js'
+import type { UserId, UsersOptions } from '../../lib/index.js'
 import { manualClock } from '../../lib/testing/index.js'
 import { createAuthenticator, type Authenticator } from '../helpers/authenticator.js'
 import { ORIGIN } from '../helpers/browser.js'
@@ -76,6 +76,7 @@ export function factorFlows (): Record<string, Flow> {
         await verifyArthur(round)
         const { enrolment, secret } = await begin(round, round.session)
         const body = { enrolment, code: codeOf(secret) }
+        round.acting = { ...round.session }
         return () => round.send('POST', `${TOTP}/confirm`, body, round.session)
       },
       success: 201,
@@ -145,6 +146,7 @@ export function factorFlows (): Record<string, Flow> {
         const { code, headers } = await enrol(round)
         await replaceSessions(round)
         const body = { code: code() }
+        round.acting = headers
         return () => round.send('DELETE', TOTP, body, headers)
       },
       success: 204,
@@ -155,6 +157,7 @@ export function factorFlows (): Record<string, Flow> {
       async prepare (round) {
         const { codes: [code], headers } = await enrol(round)
         await replaceSessions(round)
+        round.acting = headers
         return () => round.send('DELETE', TOTP, { code }, headers)
       },
       success: 204,
@@ -221,6 +224,19 @@ export function factorFlows (): Record<string, Flow> {
       ends: ['own', 'session'],
       options: { ...withPasskeys(), secondFactors }
     },
+    'delete a passkey': {
+      async prepare (round) {
+        await addPasskey(round)
+        await replaceSessions(round)
+        const [{ id } = { id: '' }] = (await round.send('GET', '/users/me/passkeys', undefined, round.session)).json<{ id: string }[]>()
+        if (id === '') throw new Error('no passkey')
+        round.acting = { ...round.session }
+        return () => round.send('DELETE', `/users/me/passkeys/${id}`, undefined, round.acting)
+      },
+      success: 204,
+      ends: ['own'],
+      options: withPasskeys()
+    },
     'sign up by e-mail': {
       async prepare ({ send, app, events }) {
         const begun = await send('POST', '/auth/jwt/email', { email: 'lancelot@camelot.bt' })
@@ -279,6 +295,17 @@ export function factorFlows (): Record<string, Flow> {
       success: 204,
       ends: ['own', 'session'],
       options: { clock, features: [...totpFeatures(), account(), sessions(), refreshTokens()] }
+    },
+    'delete a superuser with factors': {
+      async prepare (round) {
+        await enrol(round)
+        await round.app.users.update(round.id as UserId, { is_superuser: true })
+        await replaceSessions(round)
+        return () => round.send('DELETE', `/users/${round.id}`, undefined, round.admin)
+      },
+      success: 204,
+      ends: ['own', 'session'],
+      options: withApp
     }
   }
 }

@@ -42,7 +42,7 @@ export async function removePasskey (
     const isRemoved = isCounted
       ? await kit.loginMethods.removeOne(now, {
         remove: () => rows.remove(passkey),
-        restore: () => rows.add(passkey),
+        restore: () => rows.restore(passkey),
         refusal: FST_USERS_PASSKEY_LAST_LOGIN_METHOD
       })
       : (await rows.remove(passkey)) > 0

@@ -84,6 +84,18 @@ export class PasskeyRows {
     }
   }
 
+  /**
+   * Stores a passkey again after its deletion. If the store fails, nothing is deleted: the passkey may be stored
+   * although the answer was lost.
+   */
+  async restore (row: PasskeyRow): Promise<void> {
+    try {
+      await this.#store.create(this.model, row)
+    } catch (error) {
+      if (!hasErrorCode(error, 'FST_USERS_UNIQUE_VIOLATION')) throw error
+    }
+  }
+
   /** Changes the name. Returns the changed row; null if the user has no such passkey. */
   async rename (owner: Owner, id: string, name: string): Promise<PasskeyRow | null> {
     await this.#store.update(this.model, { id, user_id: owner.id as UserId }, { name: checkPasskeyName(name) })
