@@ -310,7 +310,8 @@ export function changesOf (before: Row[], after: Row[]): string[] {
 /** Returns true if users have changed completely or not at all. A deletion that fails may have closed the account. */
 export function isWholeChange (changed: readonly string[], complete: readonly string[]): boolean {
   const isDeletion = complete.some((change) => change.startsWith('no '))
-  const rest = isDeletion ? changed.filter((change) => !/\.(?:session_stamp|is_active|is_superuser)$/.test(change)) : changed
+  const isClosed = isDeletion && changed.some((change) => change.endsWith('.is_active'))
+  const rest = isClosed ? changed.filter((change) => !/\.(?:session_stamp|is_active|is_superuser)$/.test(change)) : changed
   return rest.length === 0 || changed.join() === complete.join()
 }
 
