@@ -5,7 +5,7 @@ import { CREDENTIALS } from './support/reply.js'
 import { serve } from './support/serve.js'
 import { newFile } from './support/sqlite-file.js'
 
-const HEADERS = { 'content-type': 'application/x-www-form-urlencoded' }
+const HEADERS = { 'content-type': 'application/json' }
 
 // bearer tokens are signed and cookies are stored
 serve(async (settings) => {
@@ -15,7 +15,7 @@ serve(async (settings) => {
     adapter: () => sqlite(file),
     strategy: () => (stored ? databaseStrategy : jwtStrategy)({ lifetimeSeconds: 3600 })
   })
-  const body = new URLSearchParams({ username: CREDENTIALS.email, password: CREDENTIALS.password }).toString()
+  const body = JSON.stringify({ username: CREDENTIALS.email, password: CREDENTIALS.password })
   const requests = [{ method: 'POST' as const, path: '/auth/b1/login', headers: HEADERS, body }]
   return { ...served, requests, expect: stored ? 204 : 200 }
 })

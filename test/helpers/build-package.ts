@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
-import { cpSync, readFileSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import ts from 'typescript'
 import { root } from './root.js'
@@ -9,6 +10,32 @@ import { root } from './root.js'
  * `fastify-users`. Returns the modules of each file of the package.
  */
 export function buildPackage (folder: string): Record<string, string[]> {
+  cpSync(builtPackage(), folder, { recursive: true })
+  return JSON.parse(readFileSync(join(folder, MODULES), 'utf8')) as Record<string, string[]> // bundlePackage wrote it
+}
+
+const MODULES = 'modules.json'
+
+/** Returns the folder with the package of the present sources. The first test that needs it builds it for all. */
+function builtPackage (): string {
+  const digest = createHash('sha256')
+  for (const file of ['dist/test.sources', 'build/bundle.mjs', 'package.json']) digest.update(readFileSync(join(root, file)))
+  const builds = join(root, '.tap/packages')
+  const built = join(builds, digest.digest('hex'))
+  if (existsSync(built)) return built
+  mkdirSync(builds, { recursive: true })
+  const folder = mkdtempSync(join(builds, 'new-'))
+  bundlePackage(folder)
+  try {
+    renameSync(folder, built)
+  } catch (error) {
+    rmSync(folder, { recursive: true })
+    if (!existsSync(built)) throw error // otherwise another process was faster
+  }
+  return built
+}
+
+function bundlePackage (folder: string): void {
   for (const source of ['lib', 'schemas', 'examples']) {
     cpSync(join(root, 'dist', source), join(folder, source), {
       recursive: true,
@@ -23,7 +50,7 @@ export function buildPackage (folder: string): Record<string, string[]> {
   )
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'fastify-users', type: 'module', exports }))
   const modules = execFileSync(process.execPath, [join(root, 'build/bundle.mjs'), folder], { encoding: 'utf8' })
-  return JSON.parse(modules) as Record<string, string[]> // the build script prints this
+  writeFileSync(join(folder, MODULES), modules)
 }
 
 /** Returns TypeScript code as JavaScript. */
