@@ -1,6 +1,17 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from 'node:fs'
 import { join } from 'node:path'
 import ts from 'typescript'
 import { root } from './root.js'
@@ -24,6 +35,7 @@ function builtPackage (): string {
   const built = join(builds, digest.digest('hex'))
   if (existsSync(built)) return built
   mkdirSync(builds, { recursive: true })
+  deleteFormerBuilds(builds)
   const folder = mkdtempSync(join(builds, 'new-'))
   bundlePackage(folder)
   try {
@@ -33,6 +45,14 @@ function builtPackage (): string {
     if (!existsSync(built)) throw error // otherwise another process was faster
   }
   return built
+}
+
+/** Deletes builds that no test run of the last hour has made. */
+function deleteFormerBuilds (builds: string): void {
+  for (const name of readdirSync(builds)) {
+    const build = join(builds, name)
+    if (statSync(build).mtimeMs < Date.now() - 3_600_000) rmSync(build, { recursive: true, force: true })
+  }
 }
 
 function bundlePackage (folder: string): void {
