@@ -109,15 +109,15 @@ export interface FeatureParts<Api = unknown> {
   /** Returns what the feature stores about a user, for `app.users.exportData`. It is called with existing users. */
   readonly exportData?: ExportSource
   /**
-   * Activates a user again whom the feature had deactivated. It is called with an inactive user when the owner of a
-   * previous e-mail undoes the e-mail change, because an attacker may have caused the deactivation. Returns false if
-   * the user is inactive for another reason.
+   * Activates a user whom the feature has deactivated. It is called when the owner of a previous e-mail undoes the
+   * change of the e-mail and the user is inactive, because an attacker may have caused this. Returns false if the user
+   * is inactive for another reason.
    */
   readonly reactivate?: Reactivation
   /**
-   * Gives up what would activate the user again. It is called when the deletion of the user begins, after the listeners
-   * of `onBeforeDelete` and before the user is deactivated: a deletion that fails later may have removed second
-   * factors.
+   * Is called when the deletion of a user begins, after the listeners of `onBeforeDelete` and before the user is
+   * deactivated. From then on, the feature must not activate the user, because a deletion that fails later may have
+   * removed the second factors.
    */
   beginDeletion?(user: User): MaybePromise<void>
   /** Functions for application code: the result of `app.users.feature(name)`. */

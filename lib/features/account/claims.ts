@@ -4,7 +4,7 @@ import { deletionModel as model, type DeletionRow } from './model.js'
 /** Time for which one process works on a request. If it is killed, another one continues after that. */
 const CLAIM_MS = 5 * 60_000
 
-/** The value of `due_at` of a request whose user is being deleted. It cannot be undone any more. */
+/** Marks, as `due_at`, a request whose deletion has begun. It can no longer be undone. */
 const BEGUN = new Date(0)
 
 /**

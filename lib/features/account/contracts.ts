@@ -11,7 +11,7 @@ export interface AccountApi {
   delete(user: User | UserId, context?: CallContext): Promise<Date | null>
   /** Undoes a requested deletion with the mailed token. Throws `FST_USERS_UNDO_DELETION_BAD_TOKEN`. */
   undoDeletion(token: string, context?: CallContext): Promise<User>
-  /** Undoes the requested deletion of a user. Returns false if there is none, or if the account is being deleted. */
+  /** Undoes the requested deletion of a user. Returns false if there is none, or if the deletion has begun. */
   cancelDeletion(user: User | UserId): Promise<boolean>
   /**
    * Deletes the accounts whose delay is over, and returns their number. Every process calls it every ten minutes; a

@@ -26,7 +26,7 @@ const userIdOf = (given: User | UserId): UserId => (typeof given === 'object' ? 
 
 /** The functions that request and undo deletions. */
 export interface Deletions extends Omit<AccountApi, 'deleteDue' | 'cancelDeletion'> {
-  /** Undoes the requested deletion of a user. Returns false if there is none, or if the account is being deleted. */
+  /** Undoes the requested deletion of a user. Returns false if there is none, or if the deletion has begun. */
   cancel(user: User | UserId, context: EventContext): Promise<boolean>
   /**
    * Hooks that delete a request when code outside of this feature writes `is_active` or deletes the user. So an
